@@ -1,0 +1,72 @@
+"""
+Where a stored credential meets the exchange it is for.
+
+`secrets` and `exchanges` do not know each other; this is the one place below Dagster and the
+command line that holds both. A credential is read, with its audit event, when a client is opened,
+and goes nowhere but into that client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from crypto_pipeline.audit import AuditLog
+from crypto_pipeline.credentials import CredentialDescription
+from crypto_pipeline.exchanges import ISSUER_PROBES, BaseClient
+from crypto_pipeline.secrets import AuditedSource, SecretSource
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """
+    How one issuer is reached: with which credential, if any, and at which address.
+
+    Fields:
+        issuer: a key of `ISSUER_PROBES`.
+        source: where its credential is kept; None reads public data without a key.
+        audit: the record that every read and every call goes to.
+        base_url: a sandbox on loopback instead of the exchange.
+    """
+
+    issuer: str
+    source: SecretSource | None
+    audit: AuditLog
+    base_url: str | None = None
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a credential is configured for this issuer."""
+        return self.source is not None
+
+    def describe(self, *, asset: str) -> CredentialDescription | None:
+        """Return what may be told of the credential; None where none is configured."""
+        source = self._audited(self.audit.bound(asset=asset), asset)
+        return None if source is None else source.describe(self.issuer)
+
+    @asynccontextmanager
+    async def open(self, *, asset: str) -> AsyncIterator[BaseClient]:
+        """
+        Read the credential, if one is configured, and open a client with it.
+
+        The client proves the key before it uses it; see `BaseClient.prove_key`.
+
+        Args:
+            asset: on whose behalf; stands in the audit log as part of the accessor.
+
+        Raises:
+            SecretError: the store did not give the credential.
+            AuditError: the read could not be recorded.
+        """
+        audit = self.audit.bound(asset=asset)
+        source = self._audited(audit, asset)
+        credentials = None if source is None else source.read(self.issuer)
+        client = ISSUER_PROBES[self.issuer](credentials, audit=audit, base_url=self.base_url)
+        async with client:
+            yield client
+
+    def _audited(self, audit: AuditLog, asset: str) -> SecretSource | None:
+        if self.source is None:
+            return None
+        return AuditedSource(self.source, audit, accessor=f"crypto_pipeline/{asset}")

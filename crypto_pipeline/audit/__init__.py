@@ -1,0 +1,29 @@
+"""
+What is recorded: every secret read, every API call, every verdict on a key, every change.
+
+`event` builds the records, `log` keeps them.
+"""
+
+from crypto_pipeline.audit.event import (
+    AuditEvent,
+    api_call,
+    configuration_change,
+    failed_auth,
+    key_verdict,
+    rate_limit_hit,
+    secret_access,
+)
+from crypto_pipeline.audit.log import AUDIT_LOGGER, AuditLog, JsonLinesAuditLog
+
+__all__ = [
+    "AUDIT_LOGGER",
+    "AuditEvent",
+    "AuditLog",
+    "JsonLinesAuditLog",
+    "api_call",
+    "configuration_change",
+    "failed_auth",
+    "key_verdict",
+    "rate_limit_hit",
+    "secret_access",
+]

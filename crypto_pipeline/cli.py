@@ -1,0 +1,136 @@
+"""
+The command line: `crypto-pipeline`.
+
+One of the two places where the base error is caught. What goes wrong is one sentence on the
+standard error and an exit code (see `crypto_pipeline.errors`); a traceback is shown with --debug.
+Commands import what they need when they run, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from crypto_pipeline import __version__
+from crypto_pipeline.errors import CryptoPipelineError
+from crypto_pipeline.redaction import scrub
+
+SANDBOX_DATA = Path("var/sandbox")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        code = cli.main(args=[word for word in words if word != "--debug"], standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Abort:
+        click.echo("Stopped.", err=True)
+        code = 130
+    except CryptoPipelineError as error:
+        if debug:
+            raise
+        click.echo(scrub(str(error)), err=True)
+        code = error.exit_code
+    except Exception as error:
+        if debug:
+            raise
+        said = f"{type(error).__name__}: this is a fault of crypto-pipeline, not of yours. Run again with --debug."
+        click.echo(said, err=True)
+        code = 70  # EX_SOFTWARE
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="--debug shows tracebacks.")
+@click.version_option(__version__)
+def cli() -> None:
+    """Read-only crypto market data with security at its core."""
+
+
+@cli.command()
+@click.option("--symbols", default="BTC-USDT", show_default=True, help="Canonical symbols, separated by commas.")
+@click.option("--months", default=1, show_default=True, type=click.IntRange(1, 120), help="How many full months.")
+@click.option("--live", is_flag=True, help="The real exchanges' public endpoints, without any key.")
+def demo(symbols: str, months: int, live: bool) -> None:
+    """Run the main job for the last full months on four exchanges, through Dagster."""
+    from crypto_pipeline.demo.show import show_demo, show_live  # noqa: PLC0415
+
+    show = show_live if live else show_demo
+    sys.exit(show(Console(), symbols=symbols, months=months, data=SANDBOX_DATA.absolute()))
+
+
+@cli.command()
+@click.option("--exchange", "exchanges", multiple=True, help="Only this exchange; may be repeated.")
+@click.option("--month", help="The month, such as 2026-10; the last full month if left out.")
+@click.option("--through", help="The last month of a range that starts with --month.")
+def run(exchanges: Sequence[str], month: str | None, through: str | None) -> None:
+    """Run the main job once, with the settings of the environment."""
+    from crypto_pipeline.demo.show import show_run  # noqa: PLC0415
+
+    sys.exit(show_run(Console(), exchanges=exchanges, first=month, last=through))
+
+
+@cli.command()
+@click.option("--port", default=3000, show_default=True, help="Where the UI listens, on 127.0.0.1.")
+def dev(port: int) -> None:
+    """Start the sandbox, an OpenBao with its keys, and Dagster's UI; stop with Ctrl-C."""
+    from crypto_pipeline.demo.runs import dagster_home  # noqa: PLC0415
+    from crypto_pipeline.demo.stack import running_stack  # noqa: PLC0415
+
+    home = dagster_home()
+    with running_stack(SANDBOX_DATA.absolute()) as stack:
+        click.echo(f"The UI will be at http://127.0.0.1:{port} in a few seconds. Stop with Ctrl-C.")
+        sys.exit(_dagster_dev(home, port, stack.environment))
+
+
+def _dagster_dev(home: Path, port: int, environment: Mapping[str, str]) -> int:
+    """Run `dagster dev` until it ends or we are told to stop."""
+    server = subprocess.Popen(  # noqa: S603 - this interpreter, fixed arguments
+        [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)],
+        cwd=home,
+        env={**os.environ, **environment, "DAGSTER_HOME": str(home)},
+        start_new_session=True,
+        # Dagster copies an ignored SIGINT to SIGTERM and could then not be stopped.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,  # noqa: PLW1509
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=90)
+        return 0
+
+
+@cli.command()
+@click.option("--port", default=0, help="First of seven ports in a row; 0 takes free ones.")
+def sandbox(port: int) -> None:
+    """Serve the four simulated exchanges on loopback until Ctrl-C."""
+    from crypto_pipeline.demo.show import show_sandbox  # noqa: PLC0415
+
+    show_sandbox(Console(), port=port)
+
+
+@cli.group()
+def keys() -> None:
+    """The keys this deployment uses."""
+
+
+@keys.command()
+def check() -> None:
+    """Ask every issuer what the configured key may do; nothing else is asked with it."""
+    from crypto_pipeline.demo.keys import show_keys  # noqa: PLC0415
+
+    sys.exit(asyncio.run(show_keys(Console(), now=datetime.now(UTC))))

@@ -1,0 +1,154 @@
+"""
+The configurable resources: names and addresses in, plain objects out.
+
+Add a resource here when an asset needs something from outside. Keep secrets out: Dagster shows
+every field to everyone who can open the UI, so a field holds the *name* of a secret or an
+address, never a value. Values are read when a step opens a client.
+
+Another team can use these classes in its own code location:
+
+    vault = VaultSecrets(address="https://vault.internal:8200", auth="approle")
+    okx = ExchangeAccess(issuer="okx", use_key=True, secrets=vault, audit=AuditFile(path="/var/log/audit.jsonl"))
+"""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from crypto_pipeline.access import Access
+from crypto_pipeline.audit import AuditLog, JsonLinesAuditLog
+from crypto_pipeline.audit.configuration import note_configuration
+from crypto_pipeline.errors import ConfigurationError
+from crypto_pipeline.lake import LocalLake
+from crypto_pipeline.secrets import AwsSource, DotenvSource, EnvironmentSource, SecretSource, open_vault
+
+
+class NoSecrets(dg.ConfigurableResource[None]):
+    """No secret store: every exchange is read without a key."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> None:
+        """Return nothing to read from."""
+
+
+class AwsSecrets(dg.ConfigurableResource[SecretSource]):
+    """Exchange keys kept in AWS Secrets Manager; the login is the AWS chain's own (role, profile)."""
+
+    region: str | None = Field(default=None, description="Region of the secrets; empty means the AWS chain's own.")
+    endpoint_url: str | None = Field(default=None, description="Another endpoint, such as a VPC endpoint.")
+    profile: str | None = Field(default=None, description="Profile of the AWS configuration to log in with.")
+    layout: Literal["combined", "separate"] = Field(
+        default="combined",
+        description="One JSON secret for all issuers (combined), or one secret each (separate).",
+    )
+    prefix: str = Field(default="crypto-pipeline", description="Path under which all secrets are named.")
+
+    def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
+        """Open the store with the client of dagster-aws, which honours the endpoint."""
+        # Costs seconds to import, so only where AWS is the store.
+        from dagster_aws.secretsmanager import SecretsManagerResource  # noqa: PLC0415
+
+        chosen = {"region_name": self.region, "endpoint_url": self.endpoint_url, "profile_name": self.profile}
+        maker = SecretsManagerResource(**{name: value for name, value in chosen.items() if value})
+        return AwsSource(maker.get_client(), prefix=self.prefix, layout=self.layout)
+
+
+class VaultSecrets(dg.ConfigurableResource[SecretSource]):
+    """Exchange keys kept in HashiCorp Vault or OpenBao, KV version 2."""
+
+    address: str = Field(description="Address of the server; plain http is accepted on loopback only.")
+    mount: str = Field(default="secret", description="Mount of the KV version 2 engine.")
+    prefix: str = Field(default="crypto-pipeline", description="Path under which all secrets are named.")
+    namespace: str | None = Field(default=None, description="Namespace, where the server has them.")
+    ca_file: str | None = Field(default=None, description="CA certificate that signed the server's certificate.")
+    auth: Literal["token", "approle"] = Field(
+        default="token",
+        description="How to log in: `token` reads VAULT_TOKEN, `approle` reads VAULT_ROLE_ID and VAULT_SECRET_ID.",
+    )
+
+    def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
+        """Open the store; nothing is sent before the first read."""
+        return open_vault(
+            self.address,
+            mount=self.mount,
+            prefix=self.prefix,
+            namespace=self.namespace,
+            ca_file=self.ca_file,
+            auth=self.auth,
+        )
+
+
+class EnvironmentSecrets(dg.ConfigurableResource[SecretSource]):
+    """Exchange keys in plain environment variables, such as BINANCE_API_KEY and BINANCE_API_SECRET."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
+        """Return a source that reads the variables when asked."""
+        return EnvironmentSource()
+
+
+class DotenvSecrets(dg.ConfigurableResource[SecretSource]):
+    """Exchange keys in a file that only its owner can read; refused outside development."""
+
+    path: str = Field(default=".env.local", description="The file; mode 0600, git-ignored.")
+    environment: str = Field(default="production", description="Must be `development` for the file to be used.")
+
+    def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
+        """Return a source that reads the file when asked."""
+        return DotenvSource(Path(self.path), environment=self.environment)
+
+
+class AuditFile(dg.ConfigurableResource[AuditLog]):
+    """The record of every secret read, every API call, every verdict and every change of settings."""
+
+    path: str = Field(description="The append-only file; one JSON object per line.")
+    settings: dict[str, str] = Field(
+        default_factory=dict, description="The settings in force; what differs from the last run is recorded."
+    )
+
+    def create_resource(self, context: dg.InitResourceContext) -> AuditLog:
+        """Open the log for this run and note what changed in the settings since the last one."""
+        path = Path(self.path)
+        run_id = context.run.run_id if context.run else None
+        log = JsonLinesAuditLog(path).bound(run_id=run_id)
+        if self.settings:
+            note_configuration(log, path.with_name("settings-last-seen.json"), self.settings, who=getpass.getuser())
+        return log
+
+
+class ExchangeAccess(dg.ConfigurableResource[Access]):
+    """One exchange (or other issuer of keys), read only, with or without a key."""
+
+    issuer: str = Field(description="`binance`, `coinbase`, `okx`, `bybit` or `huggingface`.")
+    use_key: bool = Field(
+        default=False,
+        description="Whether a key is read from the store and proved; without one, public data only.",
+    )
+    base_url: str | None = Field(default=None, description="A sandbox on loopback instead of the exchange.")
+    secrets: dg.ResourceDependency[Any]
+    audit: dg.ResourceDependency[Any]
+
+    def create_resource(self, context: dg.InitResourceContext) -> Access:
+        """Return the access; the credential is read when a step opens a client."""
+        if self.use_key and self.secrets is None:
+            msg = f"The key of {self.issuer} is to be used, but no secret store is configured for it."
+            raise ConfigurationError(msg)
+        return Access(
+            issuer=self.issuer,
+            source=self.secrets if self.use_key else None,
+            audit=self.audit,
+            base_url=self.base_url,
+        )
+
+
+class Lake(dg.ConfigurableResource[LocalLake]):
+    """The Parquet files."""
+
+    root: str = Field(description="Folder of the data sets; made with no access for others.")
+
+    def create_resource(self, context: dg.InitResourceContext) -> LocalLake:
+        """Open the lake."""
+        return LocalLake(Path(self.root))

@@ -1,0 +1,51 @@
+"""
+The schedules: how often what is done.
+
+Add a schedule when something must happen without being asked. Keep work out: a schedule only
+requests runs, with a run key that makes a repeated tick harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from crypto_pipeline.defs.jobs import CREDENTIALS_JOB, market_data_job_name
+from crypto_pipeline.defs.partitions import months_to_update
+
+
+def build_schedules(exchanges: Sequence[str], *, running: bool) -> list[dg.ScheduleDefinition]:
+    """Return an hourly schedule per exchange, and the daily check of all keys."""
+    status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
+    hourly = [_hourly(exchange, minute=3 + index, status=status) for index, exchange in enumerate(exchanges)]
+    daily = dg.ScheduleDefinition(
+        name="daily_key_check",
+        job_name=CREDENTIALS_JOB,
+        cron_schedule="15 6 * * *",
+        execution_timezone="UTC",
+        description="Ask every issuer once a day what the configured key may do.",
+        default_status=status,
+    )
+    return [*hourly, daily]
+
+
+def _hourly(exchange: str, *, minute: int, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    # A few minutes past the hour, each exchange its own: the last minutes are settled, and the
+    # runs do not start together.
+    @dg.schedule(
+        name=f"{exchange}_hourly",
+        job_name=market_data_job_name(exchange),
+        cron_schedule=f"{minute} * * * *",
+        execution_timezone="UTC",
+        description=f"Bring the running month of {exchange} up to date; on the 1st, also the month before.",
+        default_status=status,
+    )
+    def hourly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        now = context.scheduled_execution_time
+        return [
+            dg.RunRequest(run_key=f"{exchange}@{month}@{now:%Y-%m-%dT%H:%M}", partition_key=month)
+            for month in months_to_update(now)
+        ]
+
+    return hourly

@@ -1,0 +1,152 @@
+"""
+Starts one worker process per exchange and watches them.
+
+A worker's progress and outcome come as lines on its standard output; what it writes to its
+standard error is kept for the case that it dies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crypto_pipeline.errors import ConfigurationError
+from crypto_pipeline.redaction import scrub
+
+OnProgress = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    How one run ended.
+
+    Fields:
+        exchange: whose run.
+        exit_code: 0, or the `exit_code` of the error that failed it.
+        seconds: wall time of the process.
+        verdict: what was found about the key, in words.
+        months: one record per month, as the worker told it.
+        failure: the sentence that says what failed; empty for a success.
+        run_id: the Dagster run.
+        trace: what a worker that died wrote last; shown with --debug only.
+    """
+
+    exchange: str
+    exit_code: int
+    seconds: float
+    verdict: str = "not asked"
+    months: Sequence[Mapping[str, Any]] = ()
+    failure: str = ""
+    run_id: str = ""
+    trace: str = field(default="", repr=False)
+
+
+def dagster_home() -> Path:
+    """
+    Return the folder with `dagster.yaml`.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or Path.cwd()).absolute()
+    if not (home / "dagster.yaml").is_file():
+        msg = f"There is no dagster.yaml in {home}. Run this in the project's folder, or set DAGSTER_HOME."
+        raise ConfigurationError(msg)
+    return home
+
+
+def run_all(
+    exchanges: Sequence[str],
+    first_month: str,
+    last_month: str,
+    *,
+    environment: Mapping[str, str],
+    on_progress: OnProgress,
+) -> list[Outcome]:
+    """Run the main job of each exchange over the months, all at the same time, and wait for the end."""
+    home = dagster_home()
+    surroundings = {**os.environ, **environment, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    workers = [_Worker([exchange, first_month, last_month], surroundings, home, on_progress) for exchange in exchanges]
+    try:
+        return [worker.wait() for worker in workers]
+    except BaseException:
+        for worker in workers:
+            worker.stop()
+        raise
+
+
+class _Worker:
+    """One process and the thread that reads its lines."""
+
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], home: Path, on_progress: OnProgress
+    ) -> None:
+        self.exchange = arguments[0]
+        self._started = time.monotonic()
+        self._outcome: dict[str, Any] = {}
+        self._errors: list[str] = []
+        self._on_progress = on_progress
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+            [sys.executable, "-m", "crypto_pipeline.demo.worker", *arguments],
+            env=dict(environment),
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_lines, self._read_errors)]
+        for reader in self._readers:
+            reader.start()
+
+    def wait(self) -> Outcome:
+        """Wait for the end and return how it went."""
+        code = self._process.wait()
+        for reader in self._readers:
+            reader.join()
+        told = self._outcome
+        failure = told.get("failure", "")
+        if code and not failure:
+            failure = (
+                f"The run of {self.exchange} ended unexpectedly (exit code {code}). Run again with --debug to see why."
+            )
+        return Outcome(
+            exchange=self.exchange,
+            exit_code=code if code >= 0 else 1,
+            seconds=time.monotonic() - self._started,
+            verdict=told.get("verdict", "not asked"),
+            months=told.get("months", ()),
+            failure=scrub(failure),
+            run_id=told.get("run_id", ""),
+            trace=scrub("".join(self._errors[-200:])),
+        )
+
+    def stop(self) -> None:
+        """End the process; Dagster marks its run as canceled."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+
+    def _read_lines(self) -> None:
+        for line in self._process.stdout or ():
+            try:
+                told = json.loads(line)
+            except ValueError:
+                continue  # a library printed something
+            if told.pop("kind", "") == "outcome":
+                self._outcome = told
+            else:
+                self._on_progress(self.exchange, told)
+
+    def _read_errors(self) -> None:
+        for line in self._process.stderr or ():
+            self._errors.append(line)

@@ -1,0 +1,159 @@
+"""What the commands `demo`, `run` and `sandbox` do, and show while they do it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+from crypto_pipeline.access import Access
+from crypto_pipeline.audit import JsonLinesAuditLog
+from crypto_pipeline.demo.report import Bars, table_of
+from crypto_pipeline.demo.runs import Outcome, dagster_home, run_all
+from crypto_pipeline.demo.stack import running_stack
+from crypto_pipeline.errors import (
+    ConfigurationError,
+    CryptoPipelineError,
+    ExchangeError,
+    ExchangeUnavailableError,
+)
+from crypto_pipeline.exchanges import CLIENTS
+from crypto_pipeline.sandbox.server import serve
+from crypto_pipeline.settings import PREFIX, Settings
+
+REACH_SECONDS = 8.0
+"""How long `demo --live` tries to reach an exchange before it says that there is no way out."""
+
+
+def last_full_months(now: datetime, count: int) -> tuple[str, str]:
+    """Return the first and the last of the `count` full months before `now`."""
+    last = now.replace(day=1) - timedelta(days=1)
+    first = last
+    for _ in range(count - 1):
+        first = first.replace(day=1) - timedelta(days=1)
+    return f"{first:%Y-%m}", f"{last:%Y-%m}"
+
+
+def show_demo(console: Console, *, symbols: str, months: int, data: Path) -> int:
+    """Start the servers, run the main job on all exchanges, show the table; return the exit code."""
+    started = time.monotonic()
+    first, last = last_full_months(datetime.now(UTC), months)
+    console.print("Starting four sandbox exchanges and an OpenBao with their keys …")
+    with running_stack(data) as stack:
+        environment = {**stack.environment, f"{PREFIX}SYMBOLS": symbols}
+        outcomes = _run(console, tuple(CLIENTS), first, last, environment)
+    code = _show(console, outcomes, seconds=time.monotonic() - started)
+    if code == 0:
+        console.print(
+            "\nNext: [bold]make dev[/bold] and open http://127.0.0.1:3000: the same runs, charts and checks.\n"
+            f"The data: {data / 'lake'}, the record of every access: {data / 'audit' / 'audit.jsonl'}."
+        )
+    return code
+
+
+def show_live(console: Console, *, symbols: str, months: int, data: Path) -> int:
+    """
+    Run the main job on the real exchanges without any key; return the exit code.
+
+    Raises:
+        ExchangeUnavailableError: no exchange can be reached from here.
+    """
+    del data  # the sandbox's; real data goes where the settings say
+    started = time.monotonic()
+    first, last = last_full_months(datetime.now(UTC), months)
+    reachable, refused = asyncio.run(_reachable(Settings.from_environment(secrets="none", keys=())))
+    for sentence in refused:
+        console.print(sentence)
+    if not reachable:
+        msg = (
+            "No exchange can be reached from this machine, so nothing was fetched. "
+            "Check its way to the internet, or run the demo without --live."
+        )
+        raise ExchangeUnavailableError(msg)
+    environment = {f"{PREFIX}SYMBOLS": symbols, f"{PREFIX}SECRETS": "none", f"{PREFIX}KEYS": ""}
+    outcomes = _run(console, reachable, first, last, environment)
+    code = _show(console, outcomes, seconds=time.monotonic() - started)
+    return code or (ExchangeError.exit_code if refused else 0)
+
+
+def show_run(console: Console, *, exchanges: Sequence[str], first: str | None, last: str | None) -> int:
+    """Run the main job with the settings of the environment; return the exit code."""
+    settings = Settings.from_environment()
+    chosen = tuple(exchanges) or settings.exchanges
+    unknown = [name for name in chosen if name not in settings.exchanges]
+    if unknown:
+        msg = f"{', '.join(unknown)} is not among the configured exchanges: {', '.join(settings.exchanges)}."
+        raise ConfigurationError(msg)
+    start = first or last_full_months(datetime.now(UTC), 1)[0]
+    end = last or start
+    for month in (start, end):
+        _check_month(month, settings)
+    started = time.monotonic()
+    outcomes = _run(console, chosen, start, end, {})
+    return _show(console, outcomes, seconds=time.monotonic() - started)
+
+
+def show_sandbox(console: Console, *, port: int) -> None:
+    """Serve the sandbox until it is told to stop, and say where."""
+
+    def announce(urls: Mapping[str, str]) -> None:
+        for name, url in urls.items():
+            console.print(f"{name:<18} {url}", highlight=False)
+        console.print("Stop with Ctrl-C.")
+
+    serve(port, announce)
+
+
+def _check_month(month: str, settings: Settings) -> None:
+    try:
+        found = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError:
+        msg = f"{month!r} is not a month such as 2026-10."
+        raise ConfigurationError(msg) from None
+    if not settings.first_month <= f"{found:%Y-%m}" <= f"{datetime.now(UTC):%Y-%m}":
+        msg = (
+            f"{month} is not between the first month ({settings.first_month}, {PREFIX}FIRST_MONTH) and the running one."
+        )
+        raise ConfigurationError(msg)
+
+
+def _run(
+    console: Console, exchanges: Sequence[str], first: str, last: str, environment: Mapping[str, str]
+) -> list[Outcome]:
+    said = first if first == last else f"{first} to {last}"
+    console.print(f"Running the main job for {said} on {', '.join(exchanges)} …")
+    with Bars(console, exchanges) as bars:
+        return run_all(exchanges, first, last, environment=environment, on_progress=bars.update)
+
+
+def _show(console: Console, outcomes: Sequence[Outcome], *, seconds: float) -> int:
+    console.print(table_of(outcomes, root=dagster_home()))
+    for outcome in outcomes:
+        if outcome.failure:
+            console.print(f"[red]{outcome.exchange}[/red]: {outcome.failure}", highlight=False)
+    console.print(f"{seconds:.1f} s in all.")
+    return next((outcome.exit_code for outcome in outcomes if outcome.exit_code), 0)
+
+
+async def _reachable(settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the exchanges that answer, and a sentence for each that does not."""
+    audit = JsonLinesAuditLog(settings.audit_log)
+
+    async def ask(exchange: str) -> str | None:
+        access = Access(exchange, None, audit, settings.base_url(exchange))
+        try:
+            async with asyncio.timeout(REACH_SECONDS), access.open(asset="demo") as client:
+                await client.read_clock()
+        except TimeoutError:
+            return f"{CLIENTS[exchange].title} did not answer within {REACH_SECONDS:.0f} s."
+        except CryptoPipelineError as error:
+            return str(error)
+        return None
+
+    answers = await asyncio.gather(*map(ask, settings.exchanges))
+    said = dict(zip(settings.exchanges, answers, strict=True))
+    return [name for name, why in said.items() if why is None], [why for why in answers if why is not None]

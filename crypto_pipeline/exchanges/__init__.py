@@ -1,0 +1,1 @@
+"""Clients that read from one exchange each: a family behind one interface."""

@@ -1,0 +1,222 @@
+"""
+The environment, read once.
+
+Every setting is a name, an address or a switch; none is a secret. What is read here is handed to
+the floors below as constructor arguments, so nothing below knows an environment variable, with
+the exception of the logins that a store needs (`VAULT_TOKEN`, the AWS chain), which are read where
+the store is opened and never kept in a setting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from crypto_pipeline.credentials import ISSUERS
+from crypto_pipeline.errors import ConfigurationError
+from crypto_pipeline.exchanges import CLIENTS
+from crypto_pipeline.secrets import (
+    AppRoleAuth,
+    AwsSource,
+    DotenvSource,
+    EnvironmentSource,
+    SecretSource,
+    TokenAuth,
+    VaultSource,
+    build_client,
+)
+
+PREFIX = "CRYPTO_PIPELINE_"
+
+StoreName = Literal["none", "aws", "vault", "environment", "dotenv"]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """
+    How this deployment is put together.
+
+    Each field is the environment variable `CRYPTO_PIPELINE_<FIELD>`; lists are separated by
+    commas. Fields marked with another variable also take the name their tools use.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+    environment: Literal["production", "development"] = Field(
+        "production", description="`development` accepts `.env.local`; anything else refuses it."
+    )
+    secrets: StoreName = Field("none", description="The one place where credentials are kept.")
+    keys: Names = Field((), description="Issuers whose credential is used; all others are read without a key.")
+    exchanges: Names = Field(tuple(CLIENTS), description="Exchanges to read market data from.", validate_default=False)
+    symbols: Names = Field(("BTC-USDT",), description="Canonical symbols to keep candles of.")
+    wide_symbols: Names = Field(
+        (),
+        description="`exchange:symbol` pairs whose numbers need the wide columns, such as `okx:PEPE-USDT`.",
+    )
+    first_month: str = Field("2020-01", pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="The first monthly partition.")
+    lake: Path = Field(Path("var/lake"), description="The folder of the Parquet files.")
+    audit_log: Path = Field(Path("var/audit/audit.jsonl"), description="The append-only audit log.")
+    dotenv: Path = Field(Path(".env.local"), description="The file that `dotenv` reads, in development.")
+    schedules_running: bool = Field(
+        default=False, description="Whether a new instance starts with the market-data schedules switched on."
+    )
+    op_retries: int = Field(2, ge=0, le=10, description="Retries of a step whose error can heal.")
+    op_retry_delay_seconds: float = Field(10.0, ge=0, description="Wait before the first of them.")
+
+    aws_region: str | None = Field(None, description="The region of Secrets Manager; else the AWS chain's own.")
+    aws_endpoint_url: str | None = Field(None, description="Another endpoint, such as a VPC endpoint.")
+    aws_profile: str | None = Field(None, description="A profile of the AWS configuration.")
+    aws_layout: Literal["combined", "separate"] = Field(
+        "combined", description="One JSON secret for all issuers, or (better) one secret each."
+    )
+    vault_address: str = Field(
+        default_factory=lambda: os.environ.get("VAULT_ADDR", "http://127.0.0.1:8200"),
+        description="Vault or OpenBao; also `VAULT_ADDR`.",
+    )
+    vault_mount: str = Field("secret", description="The mount of the KV version 2 engine.")
+    vault_namespace: str | None = Field(
+        default_factory=lambda: os.environ.get("VAULT_NAMESPACE"), description="Also `VAULT_NAMESPACE`."
+    )
+    vault_ca_file: Path | None = Field(
+        default_factory=lambda: _path(os.environ.get("VAULT_CACERT")), description="Also `VAULT_CACERT`."
+    )
+    vault_auth: Literal["token", "approle"] = Field(
+        "token",
+        description="`token` reads `VAULT_TOKEN`; `approle` reads `VAULT_ROLE_ID` and `VAULT_SECRET_ID`.",
+    )
+    secret_prefix: str = Field("crypto-pipeline", description="The path under which all secrets are named.")
+
+    binance_url: str | None = Field(None, description="A sandbox on loopback instead of the exchange.")
+    coinbase_url: str | None = Field(None, description="As above.")
+    okx_url: str | None = Field(None, description="As above.")
+    bybit_url: str | None = Field(None, description="As above.")
+    huggingface_url: str | None = Field(None, description="As above.")
+
+    @classmethod
+    def from_environment(cls, **overrides: object) -> Self:
+        """
+        Read the environment.
+
+        Raises:
+            ConfigurationError: a setting is malformed; names it, and never shows its value.
+        """
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]  # validated by pydantic
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{PREFIX}{str(problem['loc'][0]).upper() if problem['loc'] else 'SETTINGS'}: {problem['msg']}"
+                for problem in error.errors(include_input=False, include_url=False, include_context=False)
+            )
+            msg = f"The settings are not usable: {problems}. Correct the environment."
+            raise ConfigurationError(msg) from None
+
+    @field_validator("keys", "exchanges", "symbols", "wide_symbols", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("lake", "audit_log", "dotenv", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("keys")
+    @classmethod
+    def _known_issuers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(value, ISSUERS, "issuers")
+
+    @field_validator("exchanges")
+    @classmethod
+    def _known_exchanges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(value, CLIENTS, "exchanges")
+
+    @field_validator("symbols")
+    @classmethod
+    def _canonical_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in value:
+            base, dash, quote = symbol.partition("-")
+            if not (dash and base.isalnum() and quote.isalnum() and symbol == symbol.upper()):
+                msg = f"{symbol!r} is not a canonical symbol such as BTC-USDT"
+                raise ValueError(msg)
+        return value
+
+    @field_validator("binance_url", "coinbase_url", "okx_url", "bybit_url", "huggingface_url")
+    @classmethod
+    def _loopback_only(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).hostname not in {"127.0.0.1", "::1", "localhost"}:
+            msg = "only a sandbox on loopback may stand in for an exchange"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _keys_need_a_store(self) -> Self:
+        if self.keys and self.secrets == "none":
+            msg = f"{PREFIX}KEYS names credentials, but {PREFIX}SECRETS names no store for them"
+            raise ValueError(msg)
+        return self
+
+    def base_url(self, issuer: str) -> str | None:
+        """Return the sandbox address that stands in for the issuer, if one is set."""
+        url: str | None = getattr(self, f"{issuer}_url")
+        return url
+
+    def is_wide(self, exchange: str, symbol: str) -> bool:
+        """Tell whether the symbol's numbers were declared to need the wide columns."""
+        return f"{exchange}:{symbol}" in self.wide_symbols
+
+    def build_source(self) -> SecretSource | None:
+        """Open the configured secret store; None where no store is configured."""
+        builder = _SOURCES[self.secrets]
+        return builder(self)
+
+    def as_text(self) -> Mapping[str, str]:
+        """Return every setting as text, for the record of configuration changes."""
+        return {name: str(getattr(self, name)) for name in type(self).model_fields}
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _known(names: tuple[str, ...], known: Mapping[str, object], what: str) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        msg = f"unknown {what} {', '.join(unknown)}; known are {', '.join(known)}"
+        raise ValueError(msg)
+    return names
+
+
+def _aws(settings: Settings) -> SecretSource:
+    client = build_client(settings.aws_region, settings.aws_endpoint_url, settings.aws_profile)
+    return AwsSource(client, prefix=settings.secret_prefix, layout=settings.aws_layout)
+
+
+def _vault(settings: Settings) -> SecretSource:
+    auth = TokenAuth.from_environment() if settings.vault_auth == "token" else AppRoleAuth.from_environment()
+    return VaultSource(
+        settings.vault_address,
+        mount=settings.vault_mount,
+        prefix=settings.secret_prefix,
+        auth=auth,
+        namespace=settings.vault_namespace,
+        verify=str(settings.vault_ca_file) if settings.vault_ca_file else True,
+    )
+
+
+_SOURCES: Mapping[str, Callable[[Settings], SecretSource | None]] = {
+    "none": lambda _: None,
+    "aws": _aws,
+    "vault": _vault,
+    "environment": lambda _: EnvironmentSource(),
+    "dotenv": lambda settings: DotenvSource(settings.dotenv, environment=settings.environment),
+}
