@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from crypto_pipeline.sandbox.keys import KeyKind
 
 from crypto_pipeline.credentials import ISSUERS
 from crypto_pipeline.demo.stack import Stack, running_stack
-from crypto_pipeline.sandbox.keys import KeyKind
-from crypto_pipeline_tests.support.project import Project, make_project
-from crypto_pipeline_tests.support.ports import free_port
+from crypto_pipeline_tests.support.project import make_project
 from crypto_pipeline_tests.support.search import everything_under, forms, hits
+from crypto_pipeline_tests.support.web_server import web_server
 
 RUNS = """{ runsOrError(limit: 50) { ... on Runs { results {
   runId status runConfigYaml tags { key value } assetSelection { path } canTerminate
@@ -46,34 +41,6 @@ REPOSITORIES = """{ repositoriesOrError { ... on RepositoryConnection { nodes { 
   assetNodes { assetKey { path } description configField { defaultValueAsJson } metadataEntries { label description } }
 } } ... on PythonError { message stack } } }"""
 INSTANCE = "{ instance { info id daemonHealth { allDaemonStatuses { daemonType } } } }"
-
-
-@contextmanager
-def web_server(project: Project) -> Iterator[str]:
-    """Serve the project's UI and yield the address of its GraphQL endpoint."""
-    port = free_port()
-    server = subprocess.Popen(
-        [sys.executable, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", "workspace.yaml"],
-        cwd=project.home,
-        env=project.surroundings(),
-        stdin=subprocess.DEVNULL,
-        stdout=(project.home / "webserver.out").open("wb"),
-        stderr=subprocess.STDOUT,
-        process_group=0,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and server.poll() is None:
-            try:
-                with urllib.request.urlopen(f"{url}/server_info", timeout=2):
-                    break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(0.2)
-        yield f"{url}/graphql"
-    finally:
-        server.terminate()
-        server.wait(timeout=60)
 
 
 def ask(url: str, query: str, **variables: object) -> bytes:
@@ -119,11 +86,14 @@ def test_no_planted_secret_stands_in_anything_that_was_written_or_answered(tmp_p
         rejected = project.run("run", "--exchange", "bybit", "--debug")
         checked = project.run("keys", "check", "--debug")
         answers: list[tuple[str, bytes]] = []
-        with web_server(project) as url:
+        with web_server(project) as address:
+            url = f"{address}/graphql"
             runs = ask(url, RUNS)
             answers.append(("GraphQL runs", runs))
-            for run in json.loads(runs)["data"]["runsOrError"]["results"]:
-                answers.append((f"GraphQL events of {run['runId']}", ask(url, EVENTS, run=run["runId"])))
+            answers.extend(
+                (f"GraphQL events of {run['runId']}", ask(url, EVENTS, run=run["runId"]))
+                for run in json.loads(runs)["data"]["runsOrError"]["results"]
+            )
             answers += [("GraphQL repositories", ask(url, REPOSITORIES)), ("GraphQL instance", ask(url, INSTANCE))]
         printed = [
             (f"{name} {stream}", text.encode())

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from crypto_pipeline.access import Access
+from crypto_pipeline.defs.chart import chart_markdown
 from crypto_pipeline.defs.failures import reported_to_dagster
 from crypto_pipeline.defs.partitions import months
 from crypto_pipeline.exchanges import CLIENTS

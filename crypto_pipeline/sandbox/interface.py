@@ -62,5 +62,9 @@ class SimulatedExchange(Protocol):
         ...
 
     def rate_answer(self, request: Request, fault: str) -> Answer:
-        """Answer with this exchange's form of `rate_limited`, `banned`, `maintenance`, `region_blocked` or `unavailable`."""
+        """
+        Answer with this exchange's form of a fault.
+
+        `fault` is `rate_limited`, `banned`, `maintenance`, `region_blocked` or `unavailable`.
+        """
         ...

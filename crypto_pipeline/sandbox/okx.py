@@ -1,0 +1,291 @@
+"""
+The simulated OKX v5: its routes, its limits and its public market data.
+
+Read the OKX v5 manual, "Order book trading - Market data" and "Public data". Signed requests are judged in
+`okx_private.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
+
+from crypto_pipeline.sandbox import market
+from crypto_pipeline.sandbox.bars import MONDAY_MINUTES, WEEK_MINUTES, Bar, Chart
+from crypto_pipeline.sandbox.interface import Answer, Request, json_answer
+from crypto_pipeline.sandbox.keys import KeyRing
+from crypto_pipeline.sandbox.okx_private import account_config, authenticate, refused
+from crypto_pipeline.sandbox.quotes import Level, book, last_day, newest_trades
+from crypto_pipeline.sandbox.rates import RollingWindow
+from crypto_pipeline.sandbox.refusal import RefusalError, parse_parameters, parse_whole
+
+NEWEST_BARS = 1440
+"""`market/candles` knows only so many bars; older ones are in `market/history-candles`."""
+MOST_CANDLES = 300
+SHANGHAI_MINUTES = -8 * 60
+"""Bars of six hours and more open at UTC+8, unless their name ends in `utc`."""
+HOUR = 60
+DAY = 24 * HOUR
+
+BARS: Mapping[str, Bar] = MappingProxyType(
+    {f"{minutes}m": Bar(minutes) for minutes in (1, 3, 5, 15, 30)}
+    | {f"{hours}H": Bar(hours * HOUR) for hours in (1, 2, 4)}
+    | {f"{hours}H": Bar(hours * HOUR, offset_minutes=SHANGHAI_MINUTES) for hours in (6, 12)}
+    | {f"{hours}Hutc": Bar(hours * HOUR) for hours in (6, 12)}
+    | {f"{days}D": Bar(days * DAY, offset_minutes=SHANGHAI_MINUTES) for days in (1, 2, 3)}
+    | {f"{days}Dutc": Bar(days * DAY) for days in (1, 2, 3)}
+    | {"1W": Bar(WEEK_MINUTES, offset_minutes=MONDAY_MINUTES + SHANGHAI_MINUTES)}
+    | {"1Wutc": Bar(WEEK_MINUTES, offset_minutes=MONDAY_MINUTES)}
+    | {f"{months}M": Bar(months=months, offset_minutes=SHANGHAI_MINUTES) for months in (1, 3)}
+    | {f"{months}Mutc": Bar(months=months) for months in (1, 3)}
+)
+
+FAULTS: Mapping[str, tuple[int, str, str]] = MappingProxyType(
+    {
+        "rate_limited": (429, "50011", "Too Many Requests"),
+        "banned": (200, "50121", "You can't access our services through this IP address."),
+        "maintenance": (200, "50046", "The system is under maintenance. Please try again later."),
+        "region_blocked": (200, "50051", "Due to local laws and regulations, this service is not available here."),
+        "unavailable": (503, "50001", "Service temporarily unavailable. Try again later"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """
+    One path of the API.
+
+    Fields:
+        window: how often it may be asked.
+        counted_by: the parameter that, beside the caller, has a window of its own; or none.
+        reply: what answers it.
+    """
+
+    window: RollingWindow
+    reply: Callable[[Request, Mapping[str, str]], Answer]
+    counted_by: str = ""
+
+
+class OkxExchange:
+    """The simulated OKX; `limits=False` switches its rate limits off."""
+
+    name = "okx"
+
+    def __init__(self, keys: KeyRing, *, limits: bool = True) -> None:
+        self._keys = keys
+        self._limits = limits
+        self._config_window = RollingWindow(5, 2000)
+        self._routes = {
+            "/api/v5/public/time": Route(RollingWindow(10, 2000), _time),
+            "/api/v5/public/instruments": Route(RollingWindow(20, 2000), _instruments, counted_by="instType"),
+            "/api/v5/market/candles": Route(RollingWindow(40, 2000), _recent_candles),
+            "/api/v5/market/history-candles": Route(RollingWindow(20, 2000), _history_candles),
+            "/api/v5/market/ticker": Route(RollingWindow(20, 2000), _ticker),
+            "/api/v5/market/tickers": Route(RollingWindow(20, 2000), _tickers),
+            "/api/v5/market/books": Route(RollingWindow(40, 2000), _books),
+            "/api/v5/market/trades": Route(RollingWindow(100, 2000), _trades),
+            "/api/v5/system/status": Route(RollingWindow(1, 5000), _status),
+        }
+
+    def handle(self, request: Request) -> Answer:
+        """Answer one request."""
+        try:
+            return self._answer(request)
+        except RefusalError as refusal:
+            return refusal.answer
+
+    def rate_answer(self, request: Request, fault: str) -> Answer:  # noqa: ARG002 (part of the interface)
+        """Answer with OKX's form of a fault; its envelope says so even where the HTTP status is 200."""
+        return refused(*FAULTS[fault]).answer
+
+    def _answer(self, request: Request) -> Answer:
+        if request.method != "GET":
+            raise refused(405, "50115", "Invalid request method")
+        if request.path == "/api/v5/account/config":
+            return self._account_config(request)
+        route = self._routes.get(request.path)
+        if route is None:
+            raise refused(404, "404", "The requested path does not exist.")
+        parameters = parse_parameters(request.query)
+        caller = f"{request.client_address} {parameters.get(route.counted_by, '')}"
+        if self._limits and not route.window.take(caller, request.now_ms):
+            raise refused(*FAULTS["rate_limited"])
+        return route.reply(request, parameters)
+
+    def _account_config(self, request: Request) -> Answer:
+        key = authenticate(request, self._keys)
+        # The manual lists 50011 with HTTP 429 and with HTTP 200, without saying when: here, a private route
+        # answers 200 and a public one 429, so that a client must know both.
+        if self._limits and not self._config_window.take(key.api_key, request.now_ms):
+            raise refused(200, "50011", "Too Many Requests")
+        return account_config(key)
+
+
+def _data(rows: list[object]) -> Answer:
+    return json_answer(200, {"code": "0", "msg": "", "data": rows})
+
+
+def _text(number: Decimal) -> str:
+    return format(number.normalize(), "f")
+
+
+def _time(request: Request, _: Mapping[str, str]) -> Answer:
+    return _data([{"ts": str(request.now_ms)}])
+
+
+def _status(_: Request, __: Mapping[str, str]) -> Answer:
+    return _data([])
+
+
+def _required(parameters: Mapping[str, str], name: str) -> str:
+    value = parameters.get(name, "")
+    if not value:
+        raise refused(400, "50014", f"Parameter {name} can not be empty")
+    return value
+
+
+def _instrument(parameters: Mapping[str, str]) -> str:
+    wanted = _required(parameters, "instId")
+    if not any(listing.symbol == wanted for listing in market.instruments("okx")):
+        raise refused(200, "51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+    return wanted
+
+
+def _whole(parameters: Mapping[str, str], name: str, default: int) -> int:
+    value = parameters.get(name, "")
+    number = parse_whole(value) if value else default
+    if number is None:
+        raise refused(400, "51000", f"Parameter {name} error")
+    return number
+
+
+def _instruments(_: Request, parameters: Mapping[str, str]) -> Answer:
+    kind = _required(parameters, "instType")
+    if kind not in {"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION", "EVENTS"}:
+        raise refused(400, "51000", "Parameter instType error")
+    if kind != "SPOT":
+        return _data([])
+    chosen = _instrument(parameters) if parameters.get("instId") else None
+    return _data([_described(entry) for entry in market.instruments("okx") if chosen in {None, entry.symbol}])
+
+
+def _described(listing: market.Listing) -> dict[str, object]:
+    """Return one spot instrument; fields that only derivatives have are empty, as on the real host."""
+    empty = ("alias", "ctMult", "ctType", "ctVal", "ctValCcy", "expTime", "instFamily", "lever", "optType")
+    return dict.fromkeys((*empty, "settleCcy", "stk", "uly"), "") | {
+        "instType": "SPOT",
+        "instId": listing.symbol,
+        "baseCcy": listing.base,
+        "quoteCcy": listing.quote,
+        "category": "1",
+        "state": "live",
+        "listTime": str(listing.listed_ms),
+        "tickSz": _text(listing.tick),
+        "lotSz": _text(listing.lot),
+        "minSz": _text(listing.minimum),
+        "maxLmtSz": "9999999999",
+        "maxMktSz": "1000000",
+        "ruleType": "normal",
+        "upcChg": [],
+    }
+
+
+def _recent_candles(request: Request, parameters: Mapping[str, str]) -> Answer:
+    return _candle_rows(request, parameters, newest_bars=NEWEST_BARS)
+
+
+def _history_candles(request: Request, parameters: Mapping[str, str]) -> Answer:
+    return _candle_rows(request, parameters, newest_bars=None)
+
+
+def _candle_rows(request: Request, parameters: Mapping[str, str], newest_bars: int | None) -> Answer:
+    """Answer with candles; both cursors are exclusive, and `before` alone gives the newest rows, not the next."""
+    symbol = _instrument(parameters)
+    bar = BARS.get(parameters.get("bar") or "1m")
+    if bar is None:
+        raise refused(400, "51000", "Parameter bar error")
+    limit = min(_whole(parameters, "limit", 100), MOST_CANDLES)
+    first = _whole(parameters, "before", -1) + 1
+    last = _whole(parameters, "after", request.now_ms + 1) - 1
+    if newest_bars is not None:
+        oldest = bar.shift(bar.opening(request.now_ms), 1 - newest_bars)
+        first = max(first, oldest)
+    found = Chart("okx", symbol, bar, request.now_ms).newest(limit, first, last)
+    return _data([_row(minute, is_finished=bar.shift(minute.open_time_ms, 1) <= request.now_ms) for minute in found])
+
+
+def _row(minute: market.Minute, *, is_finished: bool) -> list[str]:
+    prices = [_text(price) for price in (minute.open, minute.high, minute.low, minute.close)]
+    quote = _text(minute.quote_volume)
+    # For spot, `vol` counts the base currency, `volCcy` and `volCcyQuote` the quote currency.
+    return [str(minute.open_time_ms), *prices, _text(minute.volume), quote, quote, "1" if is_finished else "0"]
+
+
+def _ticker(request: Request, parameters: Mapping[str, str]) -> Answer:
+    return _data([_ticker_of(request, _instrument(parameters))])
+
+
+def _tickers(request: Request, parameters: Mapping[str, str]) -> Answer:
+    if _required(parameters, "instType") != "SPOT":
+        return _data([])
+    return _data([_ticker_of(request, listing.symbol) for listing in market.instruments("okx")])
+
+
+def _ticker_of(request: Request, symbol: str) -> dict[str, str]:
+    day = last_day("okx", symbol, request.now_ms)
+    bids, asks = book("okx", symbol, request.now_ms, 1)
+    return {
+        "instType": "SPOT",
+        "instId": symbol,
+        "last": _text(day.last),
+        "lastSz": _text(newest_trades("okx", symbol, request.now_ms, 1)[0].size),
+        "askPx": _text(asks[0].price),
+        "askSz": _text(asks[0].size),
+        "bidPx": _text(bids[0].price),
+        "bidSz": _text(bids[0].size),
+        "open24h": _text(day.open),
+        "high24h": _text(day.high),
+        "low24h": _text(day.low),
+        "volCcy24h": _text(day.quote_volume),
+        "vol24h": _text(day.volume),
+        "sodUtc0": _day_began_at(symbol, "1Dutc", request.now_ms),
+        "sodUtc8": _day_began_at(symbol, "1D", request.now_ms),
+        "ts": str(request.now_ms),
+    }
+
+
+def _day_began_at(symbol: str, bar: str, now_ms: int) -> str:
+    return _text(market.minute("okx", symbol, BARS[bar].opening(now_ms)).open)
+
+
+def _books(request: Request, parameters: Mapping[str, str]) -> Answer:
+    symbol = _instrument(parameters)
+    depth = min(_whole(parameters, "sz", 1), 400)
+    bids, asks = book("okx", symbol, request.now_ms, depth)
+    levels = {"asks": [_level(level) for level in asks], "bids": [_level(level) for level in bids]}
+    return _data([levels | {"ts": str(request.now_ms), "seqId": request.now_ms // 1000}])
+
+
+def _level(level: Level) -> list[str]:
+    return [_text(level.price), _text(level.size), "0", str(level.orders)]
+
+
+def _trades(request: Request, parameters: Mapping[str, str]) -> Answer:
+    symbol = _instrument(parameters)
+    limit = min(_whole(parameters, "limit", 100), 500)
+    rows: list[object] = [
+        {
+            "instId": symbol,
+            "side": trade.taker_side,
+            "sz": _text(trade.size),
+            "source": "0",
+            "px": _text(trade.price),
+            "tradeId": str(trade.trade_id),
+            "ts": str(trade.time_ms),
+        }
+        for trade in newest_trades("okx", symbol, request.now_ms, limit)
+    ]
+    return _data(rows)

@@ -1,0 +1,120 @@
+"""
+What a simulated exchange shows besides candles: last price, 24-hour figures, trades and an order book.
+
+All of it is derived from the made-up market's minutes, so that it fits them: the trades of a minute add up to its
+volume and end at its close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+
+from crypto_pipeline.sandbox import market
+from crypto_pipeline.sandbox.bars import MINUTE_MS, Bar, Chart, listed_ms
+
+DAY_MINUTES = 24 * 60
+TRADES_PER_MINUTE = 20
+"""A simulated minute shows at most this many trades; their sizes add up to the minute's volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One trade; `taker_side` is `buy` or `sell`."""
+
+    trade_id: int
+    time_ms: int
+    price: Decimal
+    size: Decimal
+    taker_side: str
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The last 24 hours of one symbol."""
+
+    last: Decimal
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One price of an order book, with all that is offered at it in `orders` orders."""
+
+    price: Decimal
+    size: Decimal
+    orders: int
+
+
+def last_price(exchange: str, symbol: str, now_ms: int) -> Decimal:
+    """Return the price of the latest trade."""
+    return Chart(exchange, symbol, Bar(1), now_ms).candle(now_ms - now_ms % MINUTE_MS).close
+
+
+def last_day(exchange: str, symbol: str, now_ms: int) -> Day:
+    """Return the figures of the last 24 hours that are over, and the latest price."""
+    end = now_ms - now_ms % MINUTE_MS
+    begin = max(end - DAY_MINUTES * MINUTE_MS, listed_ms(exchange, symbol))
+    day = market.aggregate(exchange, symbol, begin, (end - begin) // MINUTE_MS)
+    last = last_price(exchange, symbol, now_ms)
+    return Day(last, day.open, max(day.high, last), min(day.low, last), day.volume, day.quote_volume)
+
+
+def newest_trades(exchange: str, symbol: str, now_ms: int, count: int) -> list[Trade]:
+    """Return the latest trades, newest first."""
+    return list(islice(trades_before(exchange, symbol, now_ms + 1), count))
+
+
+def trades_before(exchange: str, symbol: str, before_ms: int) -> Iterator[Trade]:
+    """Go back through the trades made before a moment, newest first, to the listing."""
+    listed = listed_ms(exchange, symbol)
+    open_ms = (before_ms - 1) - (before_ms - 1) % MINUTE_MS
+    while open_ms >= listed:
+        for trade in reversed(_minute_trades(exchange, symbol, open_ms)):
+            if trade.time_ms < before_ms:
+                yield trade
+        open_ms -= MINUTE_MS
+
+
+def _minute_trades(exchange: str, symbol: str, open_ms: int) -> list[Trade]:
+    minute = market.minute(exchange, symbol, open_ms)
+    count = min(minute.trades, TRADES_PER_MINUTE)
+    if count == 0:
+        return []
+    increment = Decimal(1).scaleb(int(minute.volume.as_tuple().exponent))
+    size = (minute.volume / count) // increment * increment
+    prices = [minute.open, minute.high, minute.low, minute.close][-count:]
+    # Open, high, low, then the close for all that remain; fewer than four keep the end of that path.
+    path = [prices[min(index, len(prices) - 1)] for index in range(count)]
+    sizes = [size] * (count - 1) + [minute.volume - size * (count - 1)]
+    return [
+        Trade(
+            trade_id=open_ms // MINUTE_MS * TRADES_PER_MINUTE + index,
+            time_ms=open_ms + index * MINUTE_MS // count,
+            price=price,
+            size=sizes[index],
+            taker_side="buy" if index == 0 or price >= path[index - 1] else "sell",
+        )
+        for index, price in enumerate(path)
+    ]
+
+
+def book(exchange: str, symbol: str, now_ms: int, depth: int) -> tuple[list[Level], list[Level]]:
+    """Return `depth` bids and `depth` asks, best first, one tick apart around the last price."""
+    listing = next(entry for entry in market.instruments(exchange) if entry.symbol == symbol)
+    last = last_price(exchange, symbol, now_ms)
+    bids = [_level(last - listing.tick * step, listing.lot, step, now_ms) for step in range(1, depth + 1)]
+    asks = [_level(last + listing.tick * step, listing.lot, step, now_ms) for step in range(1, depth + 1)]
+    return [level for level in bids if level.price > 0], asks
+
+
+def _level(price: Decimal, lot: Decimal, step: int, now_ms: int) -> Level:
+    # Any spread of numbers will do, so long as the same moment gives the same book.
+    mixed = (int(price / lot) * 2654435761 + step * 40503 + now_ms // 1000) % 9973
+    return Level(price, lot * (mixed * step + 1), 1 + mixed % 7)
