@@ -2,7 +2,8 @@
 Candles of any length, cut out of the made-up market's minutes.
 
 Here: where a bar begins and ends, and the candle in it at a given moment, finished or not. How rows are ordered,
-named and typed belongs to each exchange; where minutes come from belongs to `market.py`.
+named and typed belongs to each exchange; where minutes come from belongs to `market.py`. Every bar is added up from
+its minutes, so long bars take time: a day some 30 ms, a month about a second.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
+from functools import lru_cache
 
 from crypto_pipeline.sandbox import market
 from crypto_pipeline.sandbox.market import Minute
@@ -81,11 +83,11 @@ class Chart:
         begin = max(open_ms, listed_ms(self.exchange, self.symbol))
         end = self.bar.shift(open_ms, 1)
         if end <= self.now_ms:
-            return self._finished(begin, end)._replace(open_time_ms=open_ms)
+            return _finished(self.exchange, self.symbol, begin, end)._replace(open_time_ms=open_ms)
         running_ms = self.now_ms - self.now_ms % MINUTE_MS
         so_far = running(market.minute(self.exchange, self.symbol, running_ms), self.now_ms)
         if running_ms > begin:
-            so_far = _joined(self._finished(begin, running_ms), so_far)
+            so_far = _joined(_finished(self.exchange, self.symbol, begin, running_ms), so_far)
         return so_far._replace(open_time_ms=open_ms)
 
     def newest(self, count: int, first_ms: int, last_ms: int) -> list[Minute]:
@@ -104,11 +106,6 @@ class Chart:
         last = self.bar.opening(last_ms)
         wanted = min(count, self.bar.count(first, last))
         return [self.candle(self.bar.shift(last, -back)) for back in range(wanted)]
-
-    def _finished(self, open_ms: int, end_ms: int) -> Minute:
-        if end_ms - open_ms == MINUTE_MS:
-            return market.minute(self.exchange, self.symbol, open_ms)
-        return market.aggregate(self.exchange, self.symbol, open_ms, (end_ms - open_ms) // MINUTE_MS)
 
 
 def running(minute: Minute, now_ms: int) -> Minute:
@@ -143,6 +140,18 @@ def _share(amount: Decimal, passed_ms: int) -> Decimal:
     """Return the part of `amount` that belongs to the first `passed_ms` of a minute, at its own increment."""
     exponent = Decimal(1).scaleb(int(amount.as_tuple().exponent))
     return (amount * passed_ms / MINUTE_MS).quantize(exponent, rounding=ROUND_DOWN)
+
+
+def _finished(exchange: str, symbol: str, open_ms: int, end_ms: int) -> Minute:
+    if end_ms - open_ms == MINUTE_MS:
+        return market.minute(exchange, symbol, open_ms)
+    return _added_up(exchange, symbol, open_ms, (end_ms - open_ms) // MINUTE_MS)
+
+
+@lru_cache(maxsize=10_000)
+def _added_up(exchange: str, symbol: str, open_ms: int, minutes: int) -> Minute:
+    """Return many minutes as one candle; they never change, and adding them up takes time."""
+    return market.aggregate(exchange, symbol, open_ms, minutes)
 
 
 def _joined(earlier: Minute, later: Minute) -> Minute:

@@ -33,8 +33,6 @@ MOST_TRADES = 1000
 CLOCK_WINDOW_SECONDS = Decimal(30)
 PRIVATE_HEADERS = ("CB-ACCESS-SIGN", "CB-ACCESS-TIMESTAMP", "CB-ACCESS-PASSPHRASE")
 SECONDS_FORM = re.compile(r"\d{1,12}(\.\d{1,9})?")
-SMALLEST_PLAIN = Decimal("0.000001")
-"""JSON numbers below this are written with an exponent, as the usual encoders do."""
 
 
 def refused(status: int, message: str) -> RefusalError:
@@ -155,13 +153,6 @@ def _text(number: Decimal) -> str:
     return format(number.normalize(), "f")
 
 
-def _number(number: Decimal) -> str:
-    """Return a JSON number with the digits of the decimal, never by way of a float."""
-    if 0 < number < SMALLEST_PLAIN:
-        return str(number.normalize()).replace("E", "e")
-    return _text(number)
-
-
 def _iso(time_ms: int, fraction: str = "") -> str:
     return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
 
@@ -251,8 +242,9 @@ def _range(parameters: Mapping[str, str], bar: Bar, now_ms: int) -> tuple[int, i
 
 
 def _row(minute: market.Minute) -> str:
+    """Return a row of JSON numbers with the very digits of the decimals: by way of a float some would be lost."""
     numbers = (minute.low, minute.high, minute.open, minute.close, minute.volume)
-    return f"[{minute.open_time_ms // 1000},{','.join(_number(number) for number in numbers)}]"
+    return f"[{minute.open_time_ms // 1000},{','.join(_text(number) for number in numbers)}]"
 
 
 def _ticker(request: Request, listing: market.Listing, _: Mapping[str, str]) -> Answer:

@@ -39,7 +39,7 @@ def with_headers(request: Request, headers: Mapping[str, str]) -> Request:
     return replace(request, headers={name: value for name, value in merged.items() if value})
 
 
-def content(answer: Answer) -> Any:  # noqa: ANN401 (JSON of any shape)
+def content(answer: Answer) -> Any:
     """Return the JSON of an answer."""
     return json.loads(answer.body)
 

@@ -29,7 +29,7 @@ def bybit(keys: KeyRing) -> BybitExchange:
     return BybitExchange(keys)
 
 
-def result(exchange: BybitExchange, path: str, query: str) -> Any:  # noqa: ANN401 (JSON of any shape)
+def result(exchange: BybitExchange, path: str, query: str) -> Any:
     answer = content(exchange.handle(asked(f"/v5/market/{path}", query)))
     assert answer["retCode"] == 0, answer
     return answer["result"]

@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from crypto_pipeline.sandbox import market
 from crypto_pipeline.sandbox.coinbase import CoinbaseAdvanced
@@ -152,9 +154,21 @@ def test_a_token_must_name_the_keys_own_algorithm(keys: KeyRing, coinbase: Coinb
     assert coinbase.handle(bearing(forged)).status == 401
 
 
-@pytest.mark.parametrize("text", ["", "a.b", "a.b.c", "e30.e30.", "W10.W10.W10", "!!.!!.!!", "\u00e9.e30.e30"])
+@pytest.mark.parametrize(
+    "text", ["", "a.b", "a.b.c", "aGk.aGk.aGk", "e30.e30.", "W10.W10.W10", "!!.!!.!!", "\u00e9.e30.e30"]
+)
 def test_what_is_no_token_is_refused(coinbase: CoinbaseAdvanced, text: str) -> None:
     assert coinbase.handle(bearing(text)).status == 401
+
+
+def test_a_key_of_another_family_is_refused(keys: KeyRing, coinbase: CoinbaseAdvanced) -> None:
+    """Coinbase issues P-256 and Ed25519 keys; this one is RSA."""
+    key = keys.issue("coinbase", KeyKind.READ_ONLY, now_ms=NOW_MS)
+    signed = bearing(token(key, token_claims(key, PERMISSIONS)))
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key.api_secret = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+    assert coinbase.handle(signed).status == 401
 
 
 def test_a_cut_signature_is_refused(keys: KeyRing, coinbase: CoinbaseAdvanced) -> None:

@@ -139,7 +139,6 @@ def test_rows_are_numbers_low_high_open_close_newest_first(exchange: CoinbaseExc
 
 
 def test_every_digit_of_a_very_cheap_coin_is_sent(exchange: CoinbaseExchange) -> None:
-    """A number below a millionth is written with an exponent, and still exactly."""
     cheap = min(
         market.instruments("coinbase"), key=lambda entry: market.minute("coinbase", entry.symbol, RUNNING * 1000).close
     )

@@ -95,9 +95,7 @@ def test_a_clock_may_be_thirty_seconds_off_and_no_more(
     assert content(answer)["code"] == code
 
 
-@pytest.mark.parametrize(
-    ("kind", "status", "code"), [(KeyKind.REVOKED, 200, "50119"), (KeyKind.EXPIRED, 401, "50111")]
-)
+@pytest.mark.parametrize(("kind", "status", "code"), [(KeyKind.REVOKED, 200, "50119"), (KeyKind.EXPIRED, 401, "50111")])
 def test_a_key_that_is_no_more_is_refused(
     keys: KeyRing, okx: OkxExchange, kind: KeyKind, status: int, code: str
 ) -> None:
@@ -262,6 +260,7 @@ def test_instruments_are_those_of_the_market(okx: OkxExchange) -> None:
     shown = {entry["instId"]: (Decimal(entry["tickSz"]), Decimal(entry["lotSz"])) for entry in answer["data"]}
     assert shown == {entry.symbol: (entry.tick, entry.lot) for entry in market.instruments("okx")}
     assert content(okx.handle(asked("/api/v5/public/instruments", "instType=SWAP")))["data"] == []
+    assert content(okx.handle(asked("/api/v5/market/tickers", "instType=SWAP")))["data"] == []
 
 
 def test_ticker_book_and_trades_agree(okx: OkxExchange) -> None:

@@ -1,0 +1,21 @@
+"""The one way out: which places may be asked, the client that asks, and how fast."""
+
+from crypto_pipeline.transport.budget import Budget, MinuteWindow, PacedBudget, SlidingWindow, Ticket, TokenBucket
+from crypto_pipeline.transport.client import Answer, GuardedTransport, open_client, send
+from crypto_pipeline.transport.egress import EgressRule, EgressTable, is_loopback
+
+__all__ = [
+    "Answer",
+    "Budget",
+    "EgressRule",
+    "EgressTable",
+    "GuardedTransport",
+    "MinuteWindow",
+    "PacedBudget",
+    "SlidingWindow",
+    "Ticket",
+    "TokenBucket",
+    "is_loopback",
+    "open_client",
+    "send",
+]
