@@ -89,9 +89,7 @@ def api_call(
     return AuditEvent("api_call", fields)
 
 
-def failed_auth(
-    exchange: str, error_type: str, endpoint: str, *, credential_version: str | None = None
-) -> AuditEvent:
+def failed_auth(exchange: str, error_type: str, endpoint: str, *, credential_version: str | None = None) -> AuditEvent:
     """An exchange or a store did not accept a credential."""
     fields: dict[str, FieldValue] = {
         "exchange": exchange,
@@ -102,9 +100,7 @@ def failed_auth(
     return AuditEvent("failed_auth", fields)
 
 
-def rate_limit_hit(
-    exchange: str, endpoint: str, status: int | None, retry_after_seconds: float | None
-) -> AuditEvent:
+def rate_limit_hit(exchange: str, endpoint: str, status: int | None, retry_after_seconds: float | None) -> AuditEvent:
     """An exchange told us to slow down, or banned us."""
     fields: dict[str, FieldValue] = {
         "exchange": exchange,

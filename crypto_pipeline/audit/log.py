@@ -3,16 +3,18 @@ Where audit events go: an append-only file, and the logger `audit`.
 
 An event that cannot be written raises `AuditError`, and what was to be recorded does not happen.
 Lines are written whole under a lock that holds between processes; a line that was cut short by a
-full disk is taken back. The tamper-evident form (hash chain, seals) is a later member of the same
+full disk is taken back, one that was cut short by a crash is closed. The tamper-evident form (hash chain, seals) is a later member of the same
 `AuditLog` interface.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,14 +75,16 @@ class JsonLinesAuditLog:
         Raises:
             AuditError: the line could not be written whole.
         """
-        line = scrub(json.dumps(stamped(event, at=self._clock(), context=self._context)))
+        fields = stamped(event, at=self._clock(), context=self._context)
+        # Before it becomes JSON: taking a value out of JSON text could cut an escape in two.
+        line = json.dumps({name: scrub(value) if isinstance(value, str) else value for name, value in fields.items()})
         try:
             with self._lock, self._opened() as file:
                 _append_line(file, line.encode() + b"\n", durable=event.durable)
         except OSError as error:
             msg = (
                 f"The audit log {self.path} cannot be written ({error.strerror}), so nothing was done. "
-                "Make room or correct its permissions."
+                "Make room, or correct the path and its permissions."
             )
             raise AuditError(msg) from error
         level = logging.WARNING if event.is_warning else logging.INFO
@@ -90,8 +94,12 @@ class JsonLinesAuditLog:
     def _opened(self) -> Iterator[int]:
         """Open the file for appending, alone, whatever became of it since the last record."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        # O_NONBLOCK: a pipe put in the file's place must fail, not wait for a reader.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        file = os.open(self.path, flags, 0o600)
         try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
         finally:
@@ -101,6 +109,8 @@ class JsonLinesAuditLog:
 def _append_line(file: int, line: bytes, *, durable: bool) -> None:
     """Write the whole line or nothing; a disk that fills up gives a short write, not an error."""
     size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        line = b"\n" + line  # another process died in the middle of its line; it must not swallow this one
     written = 0
     try:
         while written < len(line):

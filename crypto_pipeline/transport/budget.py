@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,9 +24,9 @@ _GUARD_SECONDS = 0.01
 
 @dataclass(slots=True)
 class Ticket:
-    """The right to send one request; `done_at` is None until the answer, or its absence, is known."""
+    """The right to send one request; `counts_from` is when it was sent, and after `release` when it was answered."""
 
-    done_at: float | None = None
+    counts_from: float
 
 
 class Budget(Protocol):
@@ -84,7 +84,7 @@ class PacedBudget(ABC):
 
     def release(self, ticket: Ticket) -> None:
         """Note that the request has been answered, or never will be."""
-        ticket.done_at = self._clock()
+        ticket.counts_from = self._clock()
 
     def observe(self, headers: Mapping[str, str]) -> None:  # noqa: B027 - most exchanges tell nothing
         """Learn from the headers of an answer."""
@@ -110,9 +110,9 @@ class SlidingWindow(PacedBudget):
     """
     At most `allowed` requests in any `seconds`.
 
-    A request counts until `seconds` after its answer came back: it arrived there at some moment before, and the
-    next one arrives after it is sent, so the exchange never sees more than `allowed`, however long the way takes.
-    Each key has a window of its own.
+    A request counts until `seconds` after it was released, that is, after its answer came back: it arrived there at
+    some moment before, and the next one arrives after it is sent, so the exchange does not see more than `allowed`
+    however the way's length changes. Each key has a window of its own.
 
     Args:
         allowed: how many.
@@ -130,7 +130,7 @@ class SlidingWindow(PacedBudget):
         super().__init__(clock=clock, sleep=sleep)
         self._allowed = allowed
         self._seconds = seconds
-        self._tickets: defaultdict[str, deque[Ticket]] = defaultdict(deque)
+        self._tickets: defaultdict[str, list[Ticket]] = defaultdict(list)
 
     def describe(self) -> str:
         """Say in words how much is used of what."""
@@ -138,20 +138,18 @@ class SlidingWindow(PacedBudget):
 
     def _pause(self, weight: int, key: str) -> float:
         now = self._clock()
-        window = self._tickets[key]
-        counted = [now if ticket.done_at is None else ticket.done_at for ticket in window]
-        recent = sorted(moment for moment in counted if moment > now - self._seconds - _GUARD_SECONDS)
+        begin = now - self._seconds - _GUARD_SECONDS
+        # Answers do not come back in the order of the questions, so neither are the tickets in order.
+        recent = sorted(ticket.counts_from for ticket in self._tickets[key] if ticket.counts_from > begin)
         excess = len(recent) + weight - self._allowed
-        # One that is still on its way frees its place no earlier than if it came back now.
-        return recent[excess - 1] + self._seconds + _GUARD_SECONDS - now if excess > 0 else 0.0
+        return recent[excess - 1] - begin if excess > 0 else 0.0
 
     def _take(self, weight: int, key: str) -> Ticket:
-        ticket = Ticket()
-        window = self._tickets[key]
-        begin = self._clock() - self._seconds - _GUARD_SECONDS
-        while window and window[0].done_at is not None and window[0].done_at <= begin:
-            window.popleft()
-        window.extend([ticket] * weight)
+        now = self._clock()
+        begin = now - self._seconds - _GUARD_SECONDS
+        ticket = Ticket(now)
+        kept = (taken for taken in self._tickets[key] if taken.counts_from > begin)
+        self._tickets[key] = [*kept, *[ticket] * weight]
         return ticket
 
 
@@ -163,9 +161,7 @@ class TokenBucket(PacedBudget):
     the exchange's burst B, a delay of (B - burst) / rate seconds does no harm.
     """
 
-    def __init__(
-        self, rate: float, burst: int, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep
-    ) -> None:
+    def __init__(self, rate: float, burst: int, *, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep) -> None:
         super().__init__(clock=clock, sleep=sleep)
         self._rate = rate
         self._burst = burst
@@ -176,7 +172,7 @@ class TokenBucket(PacedBudget):
         """Say in words how much is used of what."""
         return f"{self._used} requests, at most {self._rate:g} per second"
 
-    def _pause(self, weight: int, key: str) -> float:  # noqa: ARG002 - one bucket for all endpoints
+    def _pause(self, weight: int, key: str) -> float:
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + max(0.0, now - self._filled_at) * self._rate)
         self._filled_at = now
@@ -184,9 +180,9 @@ class TokenBucket(PacedBudget):
         # Rounding must not make the last nanosecond of a wait a loop of its own.
         return lacking / self._rate if lacking > 1e-6 else 0.0
 
-    def _take(self, weight: int, key: str) -> Ticket:  # noqa: ARG002 - one bucket for all endpoints
+    def _take(self, weight: int, key: str) -> Ticket:
         self._tokens -= weight
-        return Ticket()
+        return Ticket(self._clock())
 
 
 class MinuteWindow(PacedBudget):
@@ -242,15 +238,15 @@ class MinuteWindow(PacedBudget):
         self._told = max(self._told, told)
         self._others = max(self._others, told - self._own)
 
-    def _pause(self, weight: int, key: str) -> float:  # noqa: ARG002 - one weight for all endpoints
+    def _pause(self, weight: int, key: str) -> float:
         self._turn_over()
         if self._own + self._others + weight <= self._limit - self._margin:
             return 0.0
         return 60 - self._clock() % 60 + self._guard_seconds
 
-    def _take(self, weight: int, key: str) -> Ticket:  # noqa: ARG002 - one weight for all endpoints
+    def _take(self, weight: int, key: str) -> Ticket:
         self._own += weight
-        return Ticket()
+        return Ticket(self._clock())
 
     def _turn_over(self) -> None:
         """Begin a new count if the exchange's minute is over."""

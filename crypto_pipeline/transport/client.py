@@ -74,6 +74,7 @@ def open_client(
     no URL to a log.
 
     Args:
+        table: the places.
         timeout_seconds: for connecting, and for each read and write.
         connections: how many are open at most.
         ca_file: an authority trusted besides the public ones.
@@ -103,6 +104,8 @@ async def send(
     No error that comes out names the URL or keeps the request.
 
     Args:
+        client: from `open_client`.
+        request: built by that client.
         exchange: its name for people, such as `Binance`.
         max_body_bytes: the longest body that is read, packed and unpacked.
 

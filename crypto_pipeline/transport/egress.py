@@ -16,9 +16,8 @@ import httpx
 
 from crypto_pipeline.errors import ConfigurationError, EgressDeniedError
 
-_ANY_SEGMENT = "*"
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-"""What may stand for `*`: no escape, no separator, no dot in front, so that no path leads elsewhere."""
+"""What may follow a prefix: no escape, no separator, no dot in front, so that no path leads elsewhere."""
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -29,7 +28,7 @@ class EgressRule:
 
     Fields:
         host: the name, in lower case.
-        paths: exact paths; a segment `*` stands for any one segment of letters, digits, `.`, `_` and `-`.
+        paths: exact paths; one that ends in `/` is a prefix, for segments of letters, digits, `.`, `_` and `-`.
         scheme: `https`; `http` is for loopback only.
         port: the port.
         methods: the HTTP methods.
@@ -93,6 +92,8 @@ def rules_for(host: str, paths: Iterable[str], *, base_url: str | None = None) -
     Return the address of one exchange and the table that lets its paths through.
 
     Args:
+        host: the exchange's host.
+        paths: what may be asked of it; see `EgressRule`.
         base_url: a sandbox on this machine instead of the exchange.
 
     Raises:
@@ -135,9 +136,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _matches(pattern: str, path: str) -> bool:
-    wanted, found = pattern.split("/"), path.split("/")
-    return len(wanted) == len(found) and all(
-        segment == want or (want == _ANY_SEGMENT and _SEGMENT.fullmatch(segment) is not None)
-        for want, segment in zip(wanted, found, strict=True)
-    )
+def _matches(listed: str, path: str) -> bool:
+    if not listed.endswith("/"):
+        return path == listed
+    rest = path.removeprefix(listed)
+    return rest != path and all(_SEGMENT.fullmatch(segment) for segment in rest.split("/"))

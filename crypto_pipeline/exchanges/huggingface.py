@@ -1,0 +1,65 @@
+"""Hugging Face Hub: an issuer of tokens without market data (Hub API "whoami-v2")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crypto_pipeline.credentials import Credentials, KeyReport
+from crypto_pipeline.errors import CryptoPipelineError
+from crypto_pipeline.exchanges import symbols
+from crypto_pipeline.exchanges.base import BaseClient, Endpoint, Signed
+from crypto_pipeline.exchanges.interface import Candle, Instrument
+from crypto_pipeline.exchanges.permissions import judge_huggingface
+from crypto_pipeline.transport import Answer, Budget, TokenBucket
+
+PERMISSIONS = Endpoint("/api/whoami-v2")
+
+
+class HuggingFaceClient(BaseClient):
+    """The Hub, as far as a token can be asked about."""
+
+    name = "huggingface"
+    title = "Hugging Face"
+    host = "huggingface.co"
+    paths = (PERMISSIONS.path,)
+    permission_endpoint = PERMISSIONS
+
+    def build_budget(self) -> Budget:
+        """One request a second: the Hub tells no limit for this question, and it is asked once."""
+        return TokenBucket(1, 2, sleep=self._sleep)
+
+    def sign(self, endpoint: Endpoint, query: str, credentials: Credentials, *, now: float) -> Signed:
+        """Show the token; the Hub has no signatures."""
+        del endpoint, now
+        return Signed(query, {"Authorization": f"Bearer {credentials['token'].reveal()}"})
+
+    def refusal(self, answer: Answer, endpoint: Endpoint) -> CryptoPipelineError | None:
+        """Translate the status."""
+        if answer.status == 200:
+            return None
+        if answer.status in {401, 403} and self.credential is not None:
+            return self.rejected("unknown or ended", str(answer.status))
+        if answer.status == 429:
+            return self.rate_limited(answer, endpoint, default_seconds=5)
+        if answer.status == 451:
+            return self.region_blocked(endpoint, answer.status)
+        if answer.status >= 500:
+            return self.unavailable(answer, endpoint, "an error on its side or maintenance")
+        return self.refused(answer, endpoint, str(answer.status))
+
+    def judge(self, body: Any) -> KeyReport:
+        """See `permissions.judge_huggingface`."""
+        return judge_huggingface(body)
+
+    def parse_time(self, body: bytes) -> float:  # pragma: no cover - it has no time endpoint, so nobody asks
+        """Refuse: tokens carry no time."""
+        raise AssertionError(body)
+
+    async def read_instruments(self) -> list[Instrument]:
+        """Return nothing: the Hub has no markets."""
+        return []
+
+    async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """Refuse: the Hub has no markets."""
+        del start_ms, end_ms
+        raise symbols.unknown(symbol, exchange=self.name, title=self.title)
