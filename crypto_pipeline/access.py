@@ -48,15 +48,18 @@ class Access:
     @asynccontextmanager
     async def open(self, *, asset: str) -> AsyncIterator[BaseClient]:
         """
-        Read the credential, if one is configured, and open a client with it.
+        Read the credential, if one is configured, and open a client whose key is proved.
 
-        The client proves the key before it uses it; see `BaseClient.prove_key`.
+        The key is proved also where only public data will be read: a key that is configured and may
+        do more than read has to be noticed by every run, not only by the one that uses it.
 
         Args:
             asset: on whose behalf; stands in the audit log as part of the accessor.
 
         Raises:
             SecretError: the store did not give the credential.
+            KeyRefusedError: the key is not proved to be read-only; nothing else was asked with it.
+            ExchangeError: the exchange could not be asked what the key may do.
             AuditError: the read could not be recorded.
         """
         audit = self.audit.bound(asset=asset)
@@ -64,6 +67,7 @@ class Access:
         credentials = None if source is None else source.read(self.issuer)
         client = ISSUER_PROBES[self.issuer](credentials, audit=audit, base_url=self.base_url)
         async with client:
+            await client.prove_key()
             yield client
 
     def _audited(self, audit: AuditLog, asset: str) -> SecretSource | None:

@@ -19,7 +19,7 @@ import dagster as dg
 from crypto_pipeline.access import Access
 from crypto_pipeline.defs.chart import chart_markdown
 from crypto_pipeline.defs.failures import reported_to_dagster
-from crypto_pipeline.defs.partitions import months
+from crypto_pipeline.defs.partitions import UPDATE_TAG, months
 from crypto_pipeline.exchanges import CLIENTS
 from crypto_pipeline.lake import LocalLake
 from crypto_pipeline.market import (
@@ -117,7 +117,8 @@ def build_candles(exchange: str, settings: Settings, *, pool: str, retries: dg.R
         access: Access = getattr(context.resources, exchange)
         lake: LocalLake = context.resources.lake
         with reported_to_dagster(context, max_retries=retries.max_retries):
-            results = asyncio.run(_candles(access, lake, settings, context.partition_keys))
+            is_update = UPDATE_TAG in context.run.tags
+            results = asyncio.run(_candles(access, lake, settings, context.partition_keys, update_only=is_update))
             for month in context.partition_keys:
                 of_month = [result for result in results if result.month == month]
                 context.add_asset_metadata(describe(of_month), partition_key=month)
@@ -127,7 +128,7 @@ def build_candles(exchange: str, settings: Settings, *, pool: str, retries: dg.R
 
 
 async def _candles(
-    access: Access, lake: LocalLake, settings: Settings, partition_keys: Sequence[str]
+    access: Access, lake: LocalLake, settings: Settings, partition_keys: Sequence[str], *, update_only: bool
 ) -> list[MonthResult]:
     """Ingest every symbol of every month with one client, so that one budget holds for all."""
     async with access.open(asset=f"{access.issuer}/candles_1m") as client:
@@ -138,6 +139,7 @@ async def _candles(
                 symbol=symbol,
                 month=month,
                 wide=settings.is_wide(access.issuer, symbol),
+                update_only=update_only,
                 progress=_tell,
             )
             for month in partition_keys

@@ -14,6 +14,9 @@ import dagster as dg
 
 MONTH_FORMAT = "%Y-%m"
 
+UPDATE_TAG = "crypto_pipeline/update"
+"""On a run that only continues files where they end; without it a month that is over is made anew."""
+
 
 def months(first_month: str) -> dg.MonthlyPartitionsDefinition:
     """Return the monthly partitions from `first_month` (`2020-01`) up to and including the running one."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from crypto_pipeline.defs.jobs import CREDENTIALS_JOB, market_data_job_name
-from crypto_pipeline.defs.partitions import months_to_update
+from crypto_pipeline.defs.partitions import UPDATE_TAG, months_to_update
 
 
 def build_schedules(exchanges: Sequence[str], *, running: bool) -> list[dg.ScheduleDefinition]:
@@ -44,7 +44,9 @@ def _hourly(exchange: str, *, minute: int, status: dg.DefaultScheduleStatus) -> 
     def hourly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         now = context.scheduled_execution_time
         return [
-            dg.RunRequest(run_key=f"{exchange}@{month}@{now:%Y-%m-%dT%H:%M}", partition_key=month)
+            dg.RunRequest(
+                run_key=f"{exchange}@{month}@{now:%Y-%m-%dT%H:%M}", partition_key=month, tags={UPDATE_TAG: "true"}
+            )
             for month in months_to_update(now)
         ]
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from crypto_pipeline.demo.stack import Stack
+from crypto_pipeline_tests.support.mounts import mounted
 from crypto_pipeline_tests.support.ports import free_port
 from crypto_pipeline_tests.support.project import Finished, Project
 
@@ -159,15 +157,3 @@ def candles_under(root: Path) -> list[Path]:
     files = [path for path in root.rglob("*") if path.is_file()]
     return [path for path in files if path.suffix != ".parquet" or "candles" in str(path)]
 
-
-@contextmanager
-def mounted(place: Path, options: str) -> Iterator[Path]:
-    """Mount a small file system of the test's own."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a small file system: run as root, or in a container")
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
