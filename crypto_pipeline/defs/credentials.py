@@ -5,10 +5,11 @@ Add an issuer to `crypto_pipeline.exchanges.ISSUER_PROBES`, not here. Keep value
 shows what a key may do, never the key.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Dagster reads the annotations at run time.
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
@@ -88,7 +89,7 @@ def _with_key(title: str, description: CredentialDescription, report: KeyReport)
         False: "not bound: it works from everywhere",
         None: f"{title} does not say",
     }
-    metadata: dict[str, dg.RawMetadataValue] = {
+    metadata: dict[str, Any] = {
         "verdict": "read-only",
         "may": ", ".join(report.may),
         "ip_binding": ", ".join(report.addresses) or bound[report.ip_bound],

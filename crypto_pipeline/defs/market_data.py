@@ -6,13 +6,14 @@ and stored is decided in `crypto_pipeline.market`; this module turns its results
 person sees.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Dagster reads the annotations at run time.
 
 import asyncio
 import json
 import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -151,7 +152,7 @@ def _tell(progress: Progress) -> None:
     progress_logger.info(json.dumps(progress._asdict()))
 
 
-def describe(results: Sequence[MonthResult]) -> dict[str, dg.RawMetadataValue]:
+def describe(results: Sequence[MonthResult]) -> dict[str, Any]:
     """Return what a person wants to see of one month: numbers, files, gaps and a chart per symbol."""
     charts = "\n\n".join(chart_markdown(f"{result.symbol} {result.month}", result.closes) for result in results)
     return {

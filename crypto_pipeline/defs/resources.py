@@ -11,7 +11,7 @@ Another team can use these classes in its own code location:
     okx = ExchangeAccess(issuer="okx", use_key=True, secrets=vault, audit=AuditFile(path="/var/log/audit.jsonl"))
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Dagster reads the annotations at run time.
 
 import getpass
 from pathlib import Path

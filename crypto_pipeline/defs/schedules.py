@@ -5,7 +5,7 @@ Add a schedule when something must happen without being asked. Keep work out: a 
 requests runs, with a run key that makes a repeated tick harmless.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Dagster reads the annotations at run time.
 
 from collections.abc import Sequence
 

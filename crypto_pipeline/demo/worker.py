@@ -18,6 +18,7 @@ import dagster as dg
 
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.defs.jobs import market_data_job_name
+from crypto_pipeline.demo.dead_runs import WORKER_TAG, end_dead_runs, this_process
 
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -52,8 +53,10 @@ def main(exchange: str, first_month: str, last_month: str) -> int:
     tags = {
         "dagster/asset_partition_range_start": first_month,
         "dagster/asset_partition_range_end": last_month,
+        WORKER_TAG: this_process(),
     }
     with dg.DagsterInstance.get() as instance:
+        end_dead_runs(instance)
         result = dg.execute_job(job, instance=instance, tags=tags, run_config=QUIET)
         outcome = read_outcome(result.all_events)
     tell("outcome", exchange=exchange, run_id=result.run_id, success=result.success, **outcome)

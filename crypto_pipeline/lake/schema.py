@@ -66,11 +66,11 @@ def _candles(price: pa.DataType, quantity: pa.DataType, value: pa.DataType) -> p
             _field("low", price, f"Lowest price, {quote}."),
             _field("close", price, f"Last price, {quote}."),
             _field("volume", quantity, f"Traded quantity {base}."),
-            _field("quote_volume", value, f"Traded value {quote}; null where the exchange does not say.", nullable=True),
-            _field("trades", pa.int64(), "Number of trades; null where the exchange does not say.", nullable=True),
-            _field("taker_buy_volume", quantity, f"The part of volume that takers bought, {base}.", nullable=True),
+            _field("quote_volume", value, f"Traded value {quote}; or null.", nullable=True),
+            _field("trades", pa.int64(), "Number of trades; or null.", nullable=True),
+            _field("taker_buy_volume", quantity, f"What takers bought of volume, {base}, or null.", nullable=True),
             _field(
-                "taker_buy_quote_volume", value, f"The part of quote_volume that takers bought, {quote}.",
+                "taker_buy_quote_volume", value, f"What takers bought of quote_volume, {quote}; or null.",
                 nullable=True,
             ),
         ]
@@ -90,7 +90,9 @@ CANDLES: Final = DataSet(
 )
 """Closed candles whose prices and quantities fit `NARROW`."""
 
-CANDLES_WIDE: Final = DataSet("candles_wide", _candles(WIDE, WIDE, WIDE), dict.fromkeys(("open_time", "trades"), _STEPS))
+CANDLES_WIDE: Final = DataSet(
+    "candles_wide", _candles(WIDE, WIDE, WIDE), dict.fromkeys(("open_time", "trades"), _STEPS)
+)
 """Closed candles of symbols declared wide (`CRYPTO_PIPELINE_WIDE_SYMBOLS`)."""
 
 INSTRUMENTS: Final = DataSet(
