@@ -2,7 +2,8 @@
 The command line: `crypto-pipeline`.
 
 One of the two places where the base error is caught. What goes wrong is one sentence on the
-standard error and an exit code (see `crypto_pipeline.errors`); a traceback is shown with --debug.
+standard error and an exit code (see `crypto_pipeline.errors`); --debug shows the traceback instead,
+scrubbed like everything that is shown.
 Commands import what they need when they run, so that `--help` is quick.
 """
 
@@ -13,12 +14,12 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from crypto_pipeline import __version__
 from crypto_pipeline.errors import CryptoPipelineError
@@ -27,12 +28,20 @@ from crypto_pipeline.redaction import scrub
 SANDBOX_DATA = Path("var/sandbox")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code."""
+def main(arguments: Sequence[str] | None = None, *, commands: click.Group | None = None) -> None:
+    """
+    Run the command line and exit with its code.
+
+    Args:
+        arguments: the words after the program's name; this process's own if left out.
+        commands: other commands than `cli`, under the same roof.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        code = cli.main(args=[word for word in words if word != "--debug"], standalone_mode=False)
+        code = (commands or cli).main(
+            args=[word for word in words if word != "--debug"], standalone_mode=False, obj=debug
+        )
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -40,15 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("Stopped.", err=True)
         code = 130
     except CryptoPipelineError as error:
-        if debug:
-            raise
-        click.echo(scrub(str(error)), err=True)
+        click.echo(scrub(traceback.format_exc() if debug else str(error)), err=True)
         code = error.exit_code
     except Exception as error:
-        if debug:
-            raise
         said = f"{type(error).__name__}: this is a fault of crypto-pipeline, not of yours. Run again with --debug."
-        click.echo(said, err=True)
+        click.echo(scrub(traceback.format_exc()) if debug else said, err=True)
         code = 70  # EX_SOFTWARE
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -63,23 +68,27 @@ def cli() -> None:
 @click.option("--symbols", default="BTC-USDT", show_default=True, help="Canonical symbols, separated by commas.")
 @click.option("--months", default=1, show_default=True, type=click.IntRange(1, 120), help="How many full months.")
 @click.option("--live", is_flag=True, help="The real exchanges' public endpoints, without any key.")
-def demo(symbols: str, months: int, live: bool) -> None:
+@click.pass_obj
+def demo(debug: bool, symbols: str, months: int, live: bool) -> None:
     """Run the main job for the last full months on four exchanges, through Dagster."""
+    from crypto_pipeline.demo.report import open_console  # noqa: PLC0415
     from crypto_pipeline.demo.show import show_demo, show_live  # noqa: PLC0415
 
     show = show_live if live else show_demo
-    sys.exit(show(Console(), symbols=symbols, months=months, data=SANDBOX_DATA.absolute()))
+    sys.exit(show(open_console(), symbols=symbols, months=months, data=SANDBOX_DATA.absolute(), debug=debug))
 
 
 @cli.command()
 @click.option("--exchange", "exchanges", multiple=True, help="Only this exchange; may be repeated.")
 @click.option("--month", help="The month, such as 2026-10; the last full month if left out.")
 @click.option("--through", help="The last month of a range that starts with --month.")
-def run(exchanges: Sequence[str], month: str | None, through: str | None) -> None:
+@click.pass_obj
+def run(debug: bool, exchanges: Sequence[str], month: str | None, through: str | None) -> None:
     """Run the main job once, with the settings of the environment."""
+    from crypto_pipeline.demo.report import open_console  # noqa: PLC0415
     from crypto_pipeline.demo.show import show_run  # noqa: PLC0415
 
-    sys.exit(show_run(Console(), exchanges=exchanges, first=month, last=through))
+    sys.exit(show_run(open_console(), exchanges=exchanges, first=month, last=through, debug=debug))
 
 
 @cli.command()
@@ -118,9 +127,10 @@ def _dagster_dev(home: Path, port: int, environment: Mapping[str, str]) -> int:
 @click.option("--port", default=0, help="First of seven ports in a row; 0 takes free ones.")
 def sandbox(port: int) -> None:
     """Serve the four simulated exchanges on loopback until Ctrl-C."""
+    from crypto_pipeline.demo.report import open_console  # noqa: PLC0415
     from crypto_pipeline.demo.show import show_sandbox  # noqa: PLC0415
 
-    show_sandbox(Console(), port=port)
+    show_sandbox(open_console(), port=port)
 
 
 @cli.group()
@@ -132,5 +142,6 @@ def keys() -> None:
 def check() -> None:
     """Ask every issuer what the configured key may do; nothing else is asked with it."""
     from crypto_pipeline.demo.keys import show_keys  # noqa: PLC0415
+    from crypto_pipeline.demo.report import open_console  # noqa: PLC0415
 
-    sys.exit(asyncio.run(show_keys(Console(), now=datetime.now(UTC))))
+    sys.exit(asyncio.run(show_keys(open_console(), now=datetime.now(UTC))))

@@ -30,7 +30,7 @@ def build_api_key(issuer: str, *, pool: str, retries: dg.RetryPolicy) -> dg.Asse
 
     @dg.asset(
         key=key,
-        group_name="credentials",
+        group_name=issuer,
         kinds={"secret"},
         description=f"What the configured {title} key may do, asked of {title} itself; never the key.",
         check_specs=[
@@ -43,14 +43,13 @@ def build_api_key(issuer: str, *, pool: str, retries: dg.RetryPolicy) -> dg.Asse
         ],
         required_resource_keys={issuer},
         pool=pool,
-        retry_policy=retries,
         tags={"exchange": issuer},
     )
     def api_key(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
         access: Access = getattr(context.resources, issuer)
-        with reported_to_dagster(context, max_retries=retries.max_retries):
+        with reported_to_dagster(context, retries):
             if not access.has_key:
                 yield _without_key(title)
                 return

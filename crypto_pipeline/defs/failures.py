@@ -29,19 +29,20 @@ def failure(error: CryptoPipelineError) -> dg.Failure:
 
 
 @contextmanager
-def reported_to_dagster(context: dg.AssetExecutionContext, *, max_retries: int) -> Iterator[None]:
+def reported_to_dagster(context: dg.AssetExecutionContext, retries: dg.RetryPolicy) -> Iterator[None]:
     """
-    Report our errors to Dagster.
+    Report our errors to Dagster, and ask it to try again where that can help.
 
-    An exchange that told how long to wait gets exactly that wait; every other error becomes a
-    `dagster.Failure`, whose `allow_retries` is the error's own `retryable`.
+    An exchange that told how long to wait gets exactly that wait, other errors that can heal the
+    policy's. The policy is not given to Dagster itself, which would apply it to faults of ours too.
     """
     try:
         yield
     except CryptoPipelineError as error:
-        wait_seconds = error.retry_after_seconds if isinstance(error, ExchangeError) else None
-        if error.retryable and wait_seconds is not None and context.retry_number < max_retries:
-            context.log.warning(scrub(str(error)))
-            raise dg.RetryRequested(max_retries=max_retries, seconds_to_wait=wait_seconds) from None
-        # The cause may quote an answer or an address; its text does not belong in the event log.
-        raise failure(error) from None
+        if not error.retryable:
+            # The cause may quote an answer or an address; its text does not belong in the event log.
+            raise failure(error) from None
+        asked_for = error.retry_after_seconds if isinstance(error, ExchangeError) else None
+        wait_seconds = retries.calculate_delay(context.retry_number + 1) if asked_for is None else asked_for
+        context.log.warning(scrub(str(error)))
+        raise dg.RetryRequested(retries.max_retries, wait_seconds) from failure(error)

@@ -19,8 +19,8 @@ def market_data_job_name(exchange: str) -> str:
     return f"{exchange}_market_data"
 
 
-def build_jobs(exchanges: Sequence[str]) -> list[dg.UnresolvedAssetJobDefinition]:
-    """Return the main job of each exchange, and the check of all keys."""
+def build_jobs(exchanges: Sequence[str], issuers: Sequence[str]) -> list[dg.UnresolvedAssetJobDefinition]:
+    """Return the main job of each exchange, and the check of the keys of all issuers."""
     main = [
         dg.define_asset_job(
             market_data_job_name(exchange),
@@ -34,7 +34,7 @@ def build_jobs(exchanges: Sequence[str]) -> list[dg.UnresolvedAssetJobDefinition
     ]
     keys = dg.define_asset_job(
         CREDENTIALS_JOB,
-        selection=dg.AssetSelection.groups("credentials"),
+        selection=dg.AssetSelection.assets(*(dg.AssetKey([issuer, "api_key"]) for issuer in issuers)),
         description="Ask every issuer what the configured key may do.",
     )
     return [*main, keys]

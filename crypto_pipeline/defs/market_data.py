@@ -18,6 +18,7 @@ from typing import Any
 import dagster as dg
 
 from crypto_pipeline.access import Access
+from crypto_pipeline.credentials import CredentialDescription
 from crypto_pipeline.defs.chart import chart_markdown
 from crypto_pipeline.defs.failures import reported_to_dagster
 from crypto_pipeline.defs.partitions import UPDATE_TAG, months
@@ -51,17 +52,16 @@ def build_instruments(exchange: str, *, pool: str, retries: dg.RetryPolicy) -> d
     @dg.asset(
         key=dg.AssetKey([exchange, "instruments"]),
         deps=[dg.AssetKey([exchange, "api_key"])],
-        group_name="market_data",
+        group_name=exchange,
         kinds={"parquet"},
         description=f"Every spot market {title} lists, as of the day of the run.",
         required_resource_keys={exchange, "lake"},
         pool=pool,
-        retry_policy=retries,
         tags={"exchange": exchange},
     )
     def instruments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         access: Access = getattr(context.resources, exchange)
-        with reported_to_dagster(context, max_retries=retries.max_retries):
+        with reported_to_dagster(context, retries):
             result = asyncio.run(_instruments(access, context.resources.lake, asset_name))
         return dg.MaterializeResult(
             metadata={
@@ -93,7 +93,7 @@ def build_candles(exchange: str, settings: Settings, *, pool: str, retries: dg.R
         deps=[dg.AssetKey([exchange, "api_key"])],
         partitions_def=months(settings.first_month),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        group_name="market_data",
+        group_name=exchange,
         kinds={"parquet"},
         description=(
             f"Closed 1-minute candles of {title}: {', '.join(settings.symbols)}. One Parquet file per symbol and "
@@ -111,18 +111,19 @@ def build_candles(exchange: str, settings: Settings, *, pool: str, retries: dg.R
         ],
         required_resource_keys={exchange, "lake"},
         pool=pool,
-        retry_policy=retries,
         tags={"exchange": exchange},
     )
     def candles_1m(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         access: Access = getattr(context.resources, exchange)
         lake: LocalLake = context.resources.lake
-        with reported_to_dagster(context, max_retries=retries.max_retries):
+        with reported_to_dagster(context, retries):
             is_update = UPDATE_TAG in context.run.tags
-            results = asyncio.run(_candles(access, lake, settings, context.partition_keys, update_only=is_update))
+            results, credential = asyncio.run(
+                _candles(access, lake, settings, context.partition_keys, update_only=is_update)
+            )
             for month in context.partition_keys:
                 of_month = [result for result in results if result.month == month]
-                context.add_asset_metadata(describe(of_month), partition_key=month)
+                context.add_asset_metadata(describe(of_month, credential), partition_key=month)
             yield dg.MaterializeResult(check_results=[_complete(exchange, results), _consistent(lake, results)])
 
     return candles_1m
@@ -130,10 +131,10 @@ def build_candles(exchange: str, settings: Settings, *, pool: str, retries: dg.R
 
 async def _candles(
     access: Access, lake: LocalLake, settings: Settings, partition_keys: Sequence[str], *, update_only: bool
-) -> list[MonthResult]:
+) -> tuple[list[MonthResult], CredentialDescription | None]:
     """Ingest every symbol of every month with one client, so that one budget holds for all."""
     async with access.open(asset=f"{access.issuer}/candles_1m") as client:
-        return [
+        results = [
             await ingest_month(
                 client,
                 lake,
@@ -146,18 +147,21 @@ async def _candles(
             for month in partition_keys
             for symbol in settings.symbols
         ]
+        return results, client.credential
 
 
 def _tell(progress: Progress) -> None:
     progress_logger.info(json.dumps(progress._asdict()))
 
 
-def describe(results: Sequence[MonthResult]) -> dict[str, Any]:
+def describe(results: Sequence[MonthResult], credential: CredentialDescription | None) -> dict[str, Any]:
     """Return what a person wants to see of one month: numbers, files, gaps and a chart per symbol."""
     charts = "\n\n".join(chart_markdown(f"{result.symbol} {result.month}", result.closes) for result in results)
     return {
         "dagster/row_count": sum(result.rows for result in results),
         "missing": sum(result.missing for result in results),
+        "first_candle": _time(min((result.first for result in results if result.first), default=None)),
+        "last_candle": _time(max((result.last for result in results if result.last), default=None)),
         "chart": dg.MetadataValue.md(charts),
         "symbols": dg.MetadataValue.table([_record(result) for result in results]),
         "gaps": dg.MetadataValue.json({result.symbol: _gaps(result) for result in results}),
@@ -167,6 +171,8 @@ def describe(results: Sequence[MonthResult]) -> dict[str, Any]:
         "retries": sum(result.usage.retries for result in results),
         "budget": results[-1].usage.budget,
         "seconds": round(sum(result.seconds for result in results), 3),
+        "credential": credential.name if credential else "none: public data without a key",
+        "credential_version": credential.version if credential else "none",
     }
 
 
@@ -177,11 +183,9 @@ def _record(result: MonthResult) -> dg.TableRecord:
             "symbol": result.symbol,
             "rows": result.rows,
             "missing": result.missing,
-            "first": _time(result.first),
-            "last": _time(result.last),
-            "month is over": result.complete_month,
+            "month": "over" if result.complete_month else "running",
+            "file": ("changed" if stored.changed else "as before") if stored else "none",
             "bytes": stored.bytes if stored else 0,
-            "changed": stored.changed if stored else False,
             "sha256": stored.sha256 if stored else "",
         }
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,15 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from crypto_pipeline.demo.runs import Outcome
+
+WIDTH_WITH_FILES = 185
+"""Columns that the table takes with the longest paths of the demo in it."""
+
+
+def open_console() -> Console:
+    """Return the terminal; what is no terminal, such as a file, gets lines as long as they are."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=WIDTH_WITH_FILES)
 
 
 class Bars:
@@ -47,27 +57,40 @@ class Bars:
         self._progress.update(self._tasks[exchange], completed=done, total=total, said=said)
 
 
-def table_of(outcomes: Sequence[Outcome], *, root: Path) -> Table:
+def show_table(console: Console, outcomes: Sequence[Outcome], *, root: Path) -> None:
+    """Print one row per exchange; where the terminal is too narrow for the files, they follow below."""
+    fits = console.width >= WIDTH_WITH_FILES
+    console.print(table_of(outcomes, root=root, with_files=fits))
+    if not fits:
+        for name in (name for outcome in outcomes for name in _files(outcome, root)):
+            console.print(name, highlight=False, soft_wrap=True)
+
+
+def table_of(outcomes: Sequence[Outcome], *, root: Path, with_files: bool) -> Table:
     """Return one row per exchange: verdict on the key, rows, gaps, requests, seconds, files."""
     table = Table(title=None, header_style="bold", expand=False)
-    for name, justify in (
-        ("exchange", "left"), ("key", "left"), ("rows", "right"), ("gaps (min)", "right"),
-        ("requests", "right"), ("seconds", "right"), ("file", "left"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]  # literal by the table above
+    table.add_column("exchange")
+    table.add_column("key")
+    for name in ("rows", "gaps (min)", "requests", "seconds"):
+        table.add_column(name, justify="right")
+    if with_files:
+        table.add_column("file", no_wrap=True)
     for outcome in outcomes:
         months = outcome.months
-        files = [name for month in months for name in month["files"]]
-        table.add_row(
+        cells = [
             outcome.exchange,
             outcome.verdict if not outcome.failure else "[red]failed[/red]",
             f"{sum(month['dagster/row_count'] for month in months):,}",
             f"{sum(month['missing'] for month in months):,}",
             f"{sum(month['requests'] for month in months):,}",
             f"{outcome.seconds:.1f}",
-            "\n".join(_short(name, root) for name in files) or "none",
-        )
+        ]
+        table.add_row(*cells, *(["\n".join(_files(outcome, root)) or "none"] if with_files else []))
     return table
+
+
+def _files(outcome: Outcome, root: Path) -> list[str]:
+    return [_short(name, root) for month in outcome.months for name in month["files"]]
 
 
 def _short(path: str, root: Path) -> str:

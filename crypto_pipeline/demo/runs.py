@@ -92,6 +92,7 @@ class _Worker:
     ) -> None:
         self.exchange = arguments[0]
         self._started = time.monotonic()
+        self._ended = self._started
         self._outcome: dict[str, Any] = {}
         self._errors: list[str] = []
         self._on_progress = on_progress
@@ -122,12 +123,12 @@ class _Worker:
         return Outcome(
             exchange=self.exchange,
             exit_code=code if code >= 0 else 1,
-            seconds=time.monotonic() - self._started,
+            seconds=self._ended - self._started,
             verdict=told.get("verdict", "not asked"),
             months=told.get("months", ()),
             failure=scrub(failure),
             run_id=told.get("run_id", ""),
-            trace=scrub("".join(self._errors[-200:])),
+            trace=scrub(told.get("trace", "") + "".join(self._errors[-200:])),
         )
 
     def stop(self) -> None:
@@ -146,6 +147,8 @@ class _Worker:
                 self._outcome = told
             else:
                 self._on_progress(self.exchange, told)
+        # Not when it is waited for: the others may take longer.
+        self._ended = time.monotonic()
 
     def _read_errors(self) -> None:
         for line in self._process.stderr or ():

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from crypto_pipeline.access import Access
 from crypto_pipeline.audit import JsonLinesAuditLog
-from crypto_pipeline.demo.report import Bars, table_of
+from crypto_pipeline.demo.report import Bars, show_table
 from crypto_pipeline.demo.runs import Outcome, dagster_home, run_all
 from crypto_pipeline.demo.stack import running_stack
 from crypto_pipeline.errors import (
@@ -38,7 +38,7 @@ def last_full_months(now: datetime, count: int) -> tuple[str, str]:
     return f"{first:%Y-%m}", f"{last:%Y-%m}"
 
 
-def show_demo(console: Console, *, symbols: str, months: int, data: Path) -> int:
+def show_demo(console: Console, *, symbols: str, months: int, data: Path, debug: bool = False) -> int:
     """Start the servers, run the main job on all exchanges, show the table; return the exit code."""
     started = time.monotonic()
     first, last = last_full_months(datetime.now(UTC), months)
@@ -46,7 +46,7 @@ def show_demo(console: Console, *, symbols: str, months: int, data: Path) -> int
     with running_stack(data) as stack:
         environment = {**stack.environment, f"{PREFIX}SYMBOLS": symbols}
         outcomes = _run(console, tuple(CLIENTS), first, last, environment)
-    code = _show(console, outcomes, seconds=time.monotonic() - started)
+    code = _show(console, outcomes, seconds=time.monotonic() - started, debug=debug)
     if code == 0:
         console.print(
             "\nNext: [bold]make dev[/bold] and open http://127.0.0.1:3000: the same runs, charts and checks.\n"
@@ -55,7 +55,7 @@ def show_demo(console: Console, *, symbols: str, months: int, data: Path) -> int
     return code
 
 
-def show_live(console: Console, *, symbols: str, months: int, data: Path) -> int:
+def show_live(console: Console, *, symbols: str, months: int, data: Path, debug: bool = False) -> int:
     """
     Run the main job on the real exchanges without any key; return the exit code.
 
@@ -76,11 +76,13 @@ def show_live(console: Console, *, symbols: str, months: int, data: Path) -> int
         raise ExchangeUnavailableError(msg)
     environment = {f"{PREFIX}SYMBOLS": symbols, f"{PREFIX}SECRETS": "none", f"{PREFIX}KEYS": ""}
     outcomes = _run(console, reachable, first, last, environment)
-    code = _show(console, outcomes, seconds=time.monotonic() - started)
+    code = _show(console, outcomes, seconds=time.monotonic() - started, debug=debug)
     return code or (ExchangeError.exit_code if refused else 0)
 
 
-def show_run(console: Console, *, exchanges: Sequence[str], first: str | None, last: str | None) -> int:
+def show_run(
+    console: Console, *, exchanges: Sequence[str], first: str | None, last: str | None, debug: bool = False
+) -> int:
     """Run the main job with the settings of the environment; return the exit code."""
     settings = Settings.from_environment()
     chosen = tuple(exchanges) or settings.exchanges
@@ -94,7 +96,7 @@ def show_run(console: Console, *, exchanges: Sequence[str], first: str | None, l
         _check_month(month, settings)
     started = time.monotonic()
     outcomes = _run(console, chosen, start, end, {})
-    return _show(console, outcomes, seconds=time.monotonic() - started)
+    return _show(console, outcomes, seconds=time.monotonic() - started, debug=debug)
 
 
 def show_sandbox(console: Console, *, port: int) -> None:
@@ -130,11 +132,13 @@ def _run(
         return run_all(exchanges, first, last, environment=environment, on_progress=bars.update)
 
 
-def _show(console: Console, outcomes: Sequence[Outcome], *, seconds: float) -> int:
-    console.print(table_of(outcomes, root=dagster_home()))
+def _show(console: Console, outcomes: Sequence[Outcome], *, seconds: float, debug: bool) -> int:
+    show_table(console, outcomes, root=dagster_home())
     for outcome in outcomes:
         if outcome.failure:
             console.print(f"[red]{outcome.exchange}[/red]: {outcome.failure}", highlight=False)
+        if outcome.failure and debug:
+            console.print(outcome.trace, highlight=False, markup=False)
     console.print(f"{seconds:.1f} s in all.")
     return next((outcome.exit_code for outcome in outcomes if outcome.exit_code), 0)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
+from dagster._core.execution.plan.objects import StepFailureData
 
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.defs.jobs import market_data_job_name
@@ -74,11 +75,17 @@ def read_outcome(events: Iterable[dg.DagsterEvent]) -> dict[str, Any]:
                 outcome["verdict"] = metadata["verdict"]
             elif materialization.asset_key.path[-1] == "candles_1m":
                 outcome.setdefault("months", []).append(_month(event.partition, metadata))
-        elif event.is_step_failure and event.step_failure_data.user_failure_data:
-            failed = event.step_failure_data.user_failure_data
-            outcome["failure"] = failed.description
-            outcome["exit_code"] = failed.metadata["exit_code"].value
+        elif event.is_step_failure:
+            outcome |= _failure(event.step_failure_data)
     return outcome
+
+
+def _failure(data: StepFailureData) -> dict[str, Any]:
+    """Return the sentence and exit code of one of our errors, or the traceback of a fault."""
+    failed = data.user_failure_data
+    if failed and "exit_code" in failed.metadata:
+        return {"failure": failed.description, "exit_code": failed.metadata["exit_code"].value}
+    return {"trace": data.error.to_string() if data.error else ""}
 
 
 def _month(partition: str | None, metadata: dict[str, Any]) -> dict[str, Any]:

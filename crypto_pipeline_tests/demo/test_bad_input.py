@@ -156,4 +156,3 @@ def candles_under(root: Path) -> list[Path]:
     """Return the candle files and every file that was not finished."""
     files = [path for path in root.rglob("*") if path.is_file()]
     return [path for path in files if path.suffix != ".parquet" or "candles" in str(path)]
-

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from crypto_pipeline.sandbox.keys import KeyKind
 
 from crypto_pipeline.demo.stack import running_stack
+from crypto_pipeline.sandbox.keys import KeyKind
 from crypto_pipeline_tests.support.project import make_project
 
 TITLES = {"binance": "Binance", "coinbase": "Coinbase", "okx": "OKX", "bybit": "Bybit"}

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from crypto_pipeline.sandbox.keys import KeyKind
 from playwright.sync_api import Page, expect
 
 from crypto_pipeline.demo.show import last_full_months
 from crypto_pipeline.demo.stack import running_stack
+from crypto_pipeline.sandbox.keys import KeyKind
 from crypto_pipeline_tests.support.browser import browser_page, chromium
 from crypto_pipeline_tests.support.project import make_project
 from crypto_pipeline_tests.support.web_server import web_server
@@ -23,7 +23,6 @@ ASSET_PAGE = "{url}/assets/binance/candles_1m?view=partitions&partition={month}"
 @pytest.mark.timeout(280)
 def test_the_pages_show_the_graph_a_month_with_its_chart_and_a_refused_key(tmp_path: Path) -> None:
     """One browser visit: asset graph, candles with chart and checks, and why a key was refused."""
-
     chromium()
     month, _ = last_full_months(datetime.now(UTC), 1)
     pictures = Path(os.environ.get("SCREENSHOTS", tmp_path / "screenshots"))
@@ -39,9 +38,10 @@ def test_the_pages_show_the_graph_a_month_with_its_chart_and_a_refused_key(tmp_p
 
 def look_at_the_graph(page: Page, url: str, pictures: Path) -> None:
     """Every exchange has its three assets."""
-    page.goto(f"{url}/asset-groups")
+    page.goto(f"{url}/locations/crypto_pipeline/asset-groups/binance")
     for name in ("api_key", "instruments", "candles_1m"):
         expect(page.get_by_text(name).first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("2 / 2 Passed")).to_be_visible(timeout=PATIENCE_MS)
     page.wait_for_load_state("networkidle")
     page.screenshot(path=pictures / "asset-graph.png")
 
@@ -49,6 +49,10 @@ def look_at_the_graph(page: Page, url: str, pictures: Path) -> None:
 def look_at_the_month(page: Page, url: str, month: str, pictures: Path) -> None:
     """The chart is a picture that the browser could draw."""
     page.goto(ASSET_PAGE.format(url=url, month=month))
+    expect(page.get_by_text("44,640").or_(page.get_by_text("credential_version")).first).to_be_visible(
+        timeout=PATIENCE_MS
+    )
+    page.get_by_text("[Show Markdown]").click(timeout=PATIENCE_MS)
     chart = page.locator("img[alt^='BTC-USDT']").first
     expect(chart).to_be_visible(timeout=PATIENCE_MS)
     assert chart.evaluate("image => image.naturalWidth") == 480
