@@ -119,7 +119,10 @@ def _dagster_dev(home: Path, port: int, environment: Mapping[str, str]) -> int:
         return server.wait()
     except KeyboardInterrupt:
         server.send_signal(signal.SIGINT)
-        server.wait(timeout=90)
+        try:
+            server.wait(timeout=90)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
         return 0
 
 

@@ -10,12 +10,15 @@ same for whole structures, by the names of their keys as well as by value.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hmac
 import html
 import json
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, NoReturn
 from urllib.parse import quote, quote_plus
@@ -25,20 +28,33 @@ MASK = "***REDACTED***"
 _MIN_REGISTERED_LENGTH = 6
 # Shorter values would blank out ordinary words; no exchange issues a key this short.
 
-SENSITIVE_PATTERNS: Final = [
+_LONG = 16
+# Forms this long are looked for by sample; nearly all are.
+
+_STRIDE = _LONG - _MIN_REGISTERED_LENGTH + 1
+# Any stretch of `_LONG` characters holds one of the samples that begin at the multiples of this.
+
+_DEEPEST = 40
+# Structures that go deeper are masked; they are built by mistake (a list that holds itself) or to hide something.
+
+SENSITIVE_PATTERNS: Final = (
     r"api[_-]?key",
     r"api[_-]?secret",
-    r"secret",
-    r"password|passwd",
+    r"password",
     r"token",
     r"passphrase",
+    r"passwd|(^|[_-])pwd",
+    r"secret",
     r"private[_-]?key",
     r"credential",
-    r"authorization|cookie",
-    r"signature",
+    r"authorization|bearer|cookie|jwt",
+    r"signature|(^|[_-])sign$",
     r"access[_-]?(key|sign)",
-]
-"""Names of keys, as regular expressions, whose values are never logged; matched anywhere, in any case."""
+)
+"""Names of keys, as regular expressions, whose values are never logged; matched anywhere, in any case.
+
+The first five are the security handbook's.
+"""
 
 _SENSITIVE = re.compile("|".join(SENSITIVE_PATTERNS), re.IGNORECASE)
 
@@ -47,7 +63,7 @@ class Secret:
     """
     A text that is never shown.
 
-    Printing, formatting and `repr` give a mask; pickling, copying into JSON and hashing raise;
+    Printing, formatting and `repr` give a mask; pickling, writing into JSON and hashing raise;
     comparison takes constant time. `reveal` is the only way to the value, and is called only
     where a request is signed or a store is logged in to.
     """
@@ -56,7 +72,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
-            msg = "A secret must be made from text."
+            msg = "A secret must be made from text."  # type: ignore[unreachable]  # for callers without a type checker
             raise TypeError(msg)
         self._value = value
         REDACTOR.register(value)
@@ -94,10 +110,18 @@ class Secret:
         msg = "A Secret cannot be pickled: it would be written in the clear. Pass its name and read it again."
         raise TypeError(msg)
 
+    def __getstate__(self) -> NoReturn:
+        # Serialisers of another make ask for the state directly.
+        self.__reduce_ex__(0)
+
     def __setattr__(self, name: str, value: object) -> None:
         if name == "_value" and not hasattr(self, "_value"):
             object.__setattr__(self, name, value)
             return
+        msg = "A Secret cannot be changed."
+        raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> NoReturn:
         msg = "A Secret cannot be changed."
         raise AttributeError(msg)
 
@@ -115,12 +139,21 @@ def _url(safe: str) -> Callable[[str], str]:
     return lambda value: quote(_bytes_of(value), safe=safe)
 
 
+_QUOTED_BY_REPR = str.maketrans({"\\": r"\\", "'": r"\'"})
+_JSON_OF_GO = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026"})
+_HTML_BY_NUMBER = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
+
 _WRITINGS: Final[tuple[Callable[[str], str], ...]] = (
     str,
     lambda value: json.dumps(value)[1:-1],
     lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    lambda value: json.dumps(value, ensure_ascii=False)[1:-1].translate(_JSON_OF_GO),
+    lambda value: json.dumps(value)[1:-1].replace("/", r"\/"),
     lambda value: repr(value)[1:-1],
-    lambda value: html.escape(value),
+    lambda value: repr(_bytes_of(value))[2:-1],
+    lambda value: value.translate(_QUOTED_BY_REPR),  # in a text that holds both kinds of quotes
+    html.escape,
+    lambda value: value.translate(_HTML_BY_NUMBER),
     _url(""),
     _url("/"),
     _url("!$&'()*+,;=:/?[]@"),  # what httpx leaves as it is in a query
@@ -138,7 +171,7 @@ def encoded_forms(value: str) -> frozenset[str]:
     White space around it does not count. Base64 is given in its three alignments, with the
     characters that depend on neighbours cut off, so that `base64(user:secret)` is found too.
     """
-    core = value.strip() if len(value.strip()) >= _MIN_REGISTERED_LENGTH else value
+    core = value.strip()
     raw = _bytes_of(core)
     once = {write(core) for write in _WRITINGS}
     forms = {raw.hex(), raw.hex().upper()} | {write(form) for form in once for write in _WRITINGS}
@@ -146,8 +179,53 @@ def encoded_forms(value: str) -> frozenset[str]:
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             text = encode(b"\0" * lead + raw).decode().rstrip("=")
             # The first characters mix with what stands before, the last with what stands after.
-            forms.add(text[(lead * 8 + 5) // 6 : (lead + len(raw)) * 8 // 6])
-    return frozenset(form for form in forms if len(form) >= _MIN_REGISTERED_LENGTH)
+            inner = text[(lead * 8 + 5) // 6 : (lead + len(raw)) * 8 // 6]
+            forms |= {inner, quote(inner, safe=""), _lower_escapes(quote(inner, safe=""))}
+    # What stands in the mask itself would be masked again, and again.
+    return frozenset(form for form in forms if len(form) >= _MIN_REGISTERED_LENGTH and form not in MASK)
+
+
+_ARMOUR = re.compile(r"-----[A-Z0-9 ]+-----")
+
+
+def _lines_of(value: str) -> list[str]:
+    """Return the lines of a value that has several: a PEM key leaks by the line as well as whole."""
+    body = _ARMOUR.sub(" ", value)
+    # A key that was put into one line has its breaks written out, or made into spaces.
+    lines = re.split(r"\\[nr]|[\r\n]" if body == value else r"\\[nr]|\s", body)
+    return [line for line in lines if len(line.strip()) >= _MIN_REGISTERED_LENGTH and line != value]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """
+    The forms of all registered values, never changed once made.
+
+    Fields:
+        values: what was registered.
+        forms: every form of every value.
+        short: the forms that are too short to be sampled.
+        samples: stretches of the others; a text in which none stands holds none of them.
+    """
+
+    values: frozenset[str] = frozenset()
+    forms: frozenset[str] = frozenset()
+    short: frozenset[str] = frozenset()
+    samples: frozenset[str] = frozenset()
+
+    def with_value(self, value: str) -> _Known:
+        """Return these and the forms of one more value."""
+        new = encoded_forms(value).union(*map(encoded_forms, _lines_of(value)))
+        long = [form for form in new if len(form) >= _LONG]
+        samples = {form[at : at + _MIN_REGISTERED_LENGTH] for form in long for at in range(_STRIDE)}
+        short = self.short | new.difference(long)
+        return _Known(self.values | {value}, self.forms | new, short, self.samples | samples)
+
+    def may_stand_in(self, text: str) -> bool:
+        """Tell quickly, and never wrongly with "no", whether a form stands in `text`."""
+        last = len(text) - _MIN_REGISTERED_LENGTH + 1
+        sampled = [text[at : at + _MIN_REGISTERED_LENGTH] for at in range(0, last, _STRIDE)]
+        return not self.samples.isdisjoint(sampled) or any(form in text for form in self.short)
 
 
 class Redactor:
@@ -155,26 +233,22 @@ class Redactor:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._forms: frozenset[str] = frozenset()
+        self._known = _Known()
 
     def register(self, value: str) -> None:
         """Add a value and its encoded forms; values under six characters are not registered."""
-        if len(value) < _MIN_REGISTERED_LENGTH:
+        if len(value.strip()) < _MIN_REGISTERED_LENGTH or value in self._known.values:
             return
-        forms = encoded_forms(value)
-        # A PEM key leaks by the line as well as whole; in one line it has its breaks written out.
-        lines = value.replace("\\n", "\n").splitlines()
-        if len(lines) > 1:
-            wanted = [line for line in lines if len(line) >= _MIN_REGISTERED_LENGTH and "-----" not in line]
-            forms = forms.union(*map(encoded_forms, wanted))
         with self._lock:
-            # A new set, so that `scrub` in another thread goes on with the old one.
-            self._forms |= forms
+            # A new object, so that `scrub` in another thread goes on with the old one.
+            self._known = self._known.with_value(value)
 
     def scrub(self, text: str) -> str:
         """Return `text` with every registered value, in any form, replaced by a mask."""
-        # A plain search per form is far quicker than one regular expression of them all.
-        spans = sorted(span for form in self._forms if form in text for span in _spans(form, text))
+        known = self._known
+        if not known.may_stand_in(text):
+            return text
+        spans = sorted(span for form in known.forms if form in text for span in _spans(form, text))
         kept, end = [], 0
         for start, stop in _merged(spans):
             kept.append(text[end:start])
@@ -209,26 +283,56 @@ def scrub(text: str) -> str:
 
 
 def sanitized(value: object) -> object:
-    """Return a copy of `value` for the log: masked under sensitive keys, scrubbed everywhere else."""
+    """
+    Return a copy of `value` for the log: masked under sensitive names, scrubbed everywhere else.
+
+    Names are the keys of mappings, the fields of records (named tuples, dataclasses, pydantic
+    models) and the first of a pair, as in a list of headers. Records become dicts, sets lists.
+    An object that would show a secret when printed is replaced by its scrubbed text.
+    """
+    return _sanitized(value, 0)
+
+
+def _sanitized(value: object, depth: int) -> object:
+    if depth > _DEEPEST or isinstance(value, Secret):
+        return MASK
+    fields = _fields_of(value)
+    if fields is not None:
+        return {_sanitized_leaf(key): _sanitized_under(key, item, depth) for key, item in fields.items()}
     match value:
-        case str():
-            return scrub(value)
-        case bytes():
-            return scrub(value.decode(errors="replace"))
-        case Mapping():
-            return {_scrubbed_key(key): _sanitized_under(key, item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            items = [sanitized(item) for item in value]
+        case (str() as name, item) if isinstance(value, tuple):
+            return scrub(name), _sanitized_under(name, item, depth)
+        case list() | tuple() | set() | frozenset() | deque():
+            items = [_sanitized(item, depth + 1) for item in value]
             return tuple(items) if isinstance(value, tuple) else items
-        case Secret():
-            return MASK
         case _:
-            return value
+            return _sanitized_leaf(value)
 
 
-def _scrubbed_key(key: object) -> object:
-    return scrub(key) if isinstance(key, str) else key
+def _sanitized_leaf(value: object) -> object:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return scrub(bytes(value).decode(errors="replace"))
+    return scrub(value) if isinstance(value, str) else _unless_it_shows(value)
 
 
-def _sanitized_under(key: object, item: object) -> object:
-    return MASK if _SENSITIVE.search(str(key)) else sanitized(item)
+def _unless_it_shows(value: object) -> object:
+    """Return `value` itself, or its scrubbed text if printing it would show a secret."""
+    shown = f"{value!s} {value!r}"
+    return value if scrub(shown) == shown else scrub(str(value))
+
+
+def _sanitized_under(name: object, item: object, depth: int) -> object:
+    return MASK if _SENSITIVE.search(str(name)) else _sanitized(item, depth + 1)
+
+
+def _fields_of(value: object) -> Mapping[object, object] | None:
+    """Return what `value` holds by name; None where it holds nothing by name."""
+    if isinstance(value, Mapping):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = tuple(field.name for field in dataclasses.fields(value))
+    elif isinstance(value, tuple):
+        names = getattr(value, "_fields", ())
+    else:
+        names = tuple(getattr(type(value), "model_fields", ()))
+    return {name: getattr(value, name, None) for name in names} or None

@@ -10,6 +10,7 @@ the store is opened and never kept in a setting.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,14 +23,12 @@ from crypto_pipeline.credentials import ISSUERS
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.exchanges import CLIENTS
 from crypto_pipeline.secrets import (
-    AppRoleAuth,
     AwsSource,
     DotenvSource,
     EnvironmentSource,
     SecretSource,
-    TokenAuth,
-    VaultSource,
     build_client,
+    open_vault,
 )
 
 PREFIX = "CRYPTO_PIPELINE_"
@@ -79,6 +78,7 @@ class Settings(BaseSettings):
     )
     vault_address: str = Field(
         default_factory=lambda: os.environ.get("VAULT_ADDR", "http://127.0.0.1:8200"),
+        validate_default=True,
         description="Vault or OpenBao; also `VAULT_ADDR`.",
     )
     vault_mount: str = Field("secret", description="The mount of the KV version 2 engine.")
@@ -133,27 +133,36 @@ class Settings(BaseSettings):
     @field_validator("keys")
     @classmethod
     def _known_issuers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _known(value, ISSUERS, "issuers")
+        return _each(value, ISSUERS.__contains__, f"one of {', '.join(ISSUERS)}")
 
     @field_validator("exchanges")
     @classmethod
     def _known_exchanges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return _known(value, CLIENTS, "exchanges")
+        return _each(value, CLIENTS.__contains__, f"one of {', '.join(CLIENTS)}")
 
     @field_validator("symbols")
     @classmethod
     def _canonical_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in value:
-            base, dash, quote = symbol.partition("-")
-            if not (dash and base.isalnum() and quote.isalnum() and symbol == symbol.upper()):
-                msg = f"{symbol!r} is not a canonical symbol such as BTC-USDT"
-                raise ValueError(msg)
+        return _each(value, _is_canonical, "a canonical symbol such as BTC-USDT")
+
+    @field_validator("wide_symbols")
+    @classmethod
+    def _wide_pairs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _each(value, _is_pair, "an exchange and a canonical symbol, such as okx:PEPE-USDT")
+
+    @field_validator("vault_address", "aws_endpoint_url")
+    @classmethod
+    def _bare_address(cls, value: str | None) -> str | None:
+        # Settings are shown and recorded. Which of these addresses are safe, the store decides when it is opened.
+        if value is not None and _host_of(value) is None:
+            msg = "it must be an address without user name, query or fragment"
+            raise ValueError(msg)
         return value
 
     @field_validator("binance_url", "coinbase_url", "okx_url", "bybit_url", "huggingface_url")
     @classmethod
     def _loopback_only(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).hostname not in {"127.0.0.1", "::1", "localhost"}:
+        if value is not None and _host_of(value) not in {"127.0.0.1", "::1", "localhost"}:
             msg = "only a sandbox on loopback may stand in for an exchange"
             raise ValueError(msg)
         return value
@@ -188,12 +197,32 @@ def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
 
-def _known(names: tuple[str, ...], known: Mapping[str, object], what: str) -> tuple[str, ...]:
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        msg = f"unknown {what} {', '.join(unknown)}; known are {', '.join(known)}"
-        raise ValueError(msg)
-    return names
+def _each(entries: tuple[str, ...], is_good: Callable[[str], bool], what: str) -> tuple[str, ...]:
+    """Return the entries of a list if all are good; a bad one is told by its place, for it may be a pasted key."""
+    for place, entry in enumerate(entries, 1):
+        if not is_good(entry):
+            msg = f"entry {place} is not {what}"
+            raise ValueError(msg)
+    return entries
+
+
+def _is_canonical(symbol: str) -> bool:
+    return re.fullmatch(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}", symbol) is not None
+
+
+def _is_pair(entry: str) -> bool:
+    exchange, _, symbol = entry.partition(":")
+    return exchange in CLIENTS and _is_canonical(symbol)
+
+
+def _host_of(address: str) -> str | None:
+    """Return the host of a bare address; None if it holds anything but scheme, host, port and path."""
+    try:
+        url = urlsplit(address)
+    except ValueError:
+        return None
+    is_bare = url.scheme in {"http", "https"} and not ("@" in url.netloc or url.query or url.fragment)
+    return url.hostname if is_bare else None
 
 
 def _aws(settings: Settings) -> SecretSource:
@@ -202,14 +231,13 @@ def _aws(settings: Settings) -> SecretSource:
 
 
 def _vault(settings: Settings) -> SecretSource:
-    auth = TokenAuth.from_environment() if settings.vault_auth == "token" else AppRoleAuth.from_environment()
-    return VaultSource(
+    return open_vault(
         settings.vault_address,
         mount=settings.vault_mount,
         prefix=settings.secret_prefix,
-        auth=auth,
         namespace=settings.vault_namespace,
-        verify=str(settings.vault_ca_file) if settings.vault_ca_file else True,
+        ca_file=str(settings.vault_ca_file) if settings.vault_ca_file else None,
+        auth=settings.vault_auth,
     )
 
 

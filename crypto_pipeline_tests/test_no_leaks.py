@@ -8,10 +8,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from crypto_pipeline.sandbox.keys import KeyKind
 
 from crypto_pipeline.credentials import ISSUERS
 from crypto_pipeline.demo.stack import Stack, running_stack
+from crypto_pipeline.sandbox.keys import KeyKind
 from crypto_pipeline_tests.support.project import make_project
 from crypto_pipeline_tests.support.search import everything_under, forms, hits
 from crypto_pipeline_tests.support.web_server import web_server

@@ -1,7 +1,8 @@
 """
 What is recorded: every secret read, every API call, every verdict on a key, every change.
 
-`event` builds the records, `log` keeps them.
+`event` builds the records, `log` keeps them, `configuration` notes what changed in the settings, and
+`file` opens what all this is kept in.
 """
 
 from crypto_pipeline.audit.event import (

@@ -8,6 +8,7 @@ secret, a signature or a query.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,8 @@ Fields = Mapping[str, FieldValue]
 
 WARNING_EVENTS: Final = frozenset({"failed_auth", "rate_limit_hit", "key_refused", "egress_denied"})
 """Events that the security handbook lists at level WARNING; all others are INFO."""
+
+_QUERY = re.compile(r"(?<=[\w/])\?[^\s'\"]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,9 @@ def api_call(
     """One request went to an exchange; `signed` tells whether a key was used for it."""
     fields: dict[str, FieldValue] = {
         "exchange": exchange,
-        "endpoint": endpoint,
+        "endpoint": _without_queries(endpoint),
         "success": success,
-        "error": error,
+        "error": _without_queries(error),
         "status": status,
         "signed": signed,
         "credential_version": credential_version,
@@ -94,7 +97,7 @@ def failed_auth(exchange: str, error_type: str, endpoint: str, *, credential_ver
     fields: dict[str, FieldValue] = {
         "exchange": exchange,
         "error_type": error_type,
-        "endpoint": endpoint,
+        "endpoint": _without_queries(endpoint),
         "credential_version": credential_version,
     }
     return AuditEvent("failed_auth", fields)
@@ -104,7 +107,7 @@ def rate_limit_hit(exchange: str, endpoint: str, status: int | None, retry_after
     """An exchange told us to slow down, or banned us."""
     fields: dict[str, FieldValue] = {
         "exchange": exchange,
-        "endpoint": endpoint,
+        "endpoint": _without_queries(endpoint),
         "status": status,
         "retry_after_seconds": retry_after_seconds,
     }
@@ -129,13 +132,19 @@ def configuration_change(what: str, old: str | None, new: str, who: str) -> Audi
     return AuditEvent("configuration_change", {"what": what, "old": old, "new": new, "who": who}, durable=True)
 
 
+def _without_queries(text: str | None) -> str | None:
+    """Return `text` without the query of any address in it: queries hold signatures."""
+    return text if text is None else _QUERY.sub("", text)
+
+
 def stamped(event: AuditEvent, *, at: datetime, context: Fields) -> dict[str, FieldValue]:
     """Return the event as it stands in the log: kind, time, its own fields, then the context."""
     own = {name: value for name, value in event.fields.items() if value is not None or name == "error"}
-    around = {name: value for name, value in context.items() if value is not None and name not in own}
     head: dict[str, FieldValue] = {
         "event": event.event,
         "timestamp": at.isoformat(timespec="microseconds"),
         "schema": SCHEMA_VERSION,
     }
-    return head | own | around
+    fields = head | own
+    # The context adds, and never overwrites: not even a field that is named like the time.
+    return fields | {name: value for name, value in context.items() if value is not None and name not in fields}

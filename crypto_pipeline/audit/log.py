@@ -3,30 +3,28 @@ Where audit events go: an append-only file, and the logger `audit`.
 
 An event that cannot be written raises `AuditError`, and what was to be recorded does not happen.
 Lines are written whole under a lock that holds between processes; a line that was cut short by a
-full disk is taken back, one that was cut short by a crash is closed. The tamper-evident form (hash chain, seals) is a later member of the same
-`AuditLog` interface.
+full disk is taken back, one that was cut short by a crash is closed. The tamper-evident form (hash
+chain, seals) is a later member of the same `AuditLog` interface.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import logging
 import os
-import stat
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol, Self
 
 from crypto_pipeline.audit.event import AuditEvent, Fields, stamped
+from crypto_pipeline.audit.file import PATIENCE_SECONDS, opened_alone
 from crypto_pipeline.errors import AuditError
 from crypto_pipeline.redaction import scrub
 
 AUDIT_LOGGER = "audit"
+logging.getLogger(AUDIT_LOGGER).addHandler(logging.NullHandler())
+# Else Python prints its warnings to the standard error wherever nobody has asked for the logger.
 
 
 class AuditLog(Protocol):
@@ -49,6 +47,7 @@ class JsonLinesAuditLog:
         path: the file; it and its folder are made with no access for others.
         context: fields that every event of this log carries.
         clock: the time, aware, UTC.
+        patience_seconds: how long to wait for another process that holds the file.
     """
 
     def __init__(
@@ -57,16 +56,17 @@ class JsonLinesAuditLog:
         *,
         context: Fields | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.path = path
         self._context = dict(context or {})
         self._clock = clock
-        # flock excludes other processes, and other opens of this one; each record opens anew.
-        self._lock = threading.Lock()
+        self._patience_seconds = patience_seconds
 
     def bound(self, **context: str | None) -> Self:
         """Return the same log, with `context` added to each of its events."""
-        return type(self)(self.path, context=self._context | context, clock=self._clock)
+        context_now = self._context | context
+        return type(self)(self.path, context=context_now, clock=self._clock, patience_seconds=self._patience_seconds)
 
     def record(self, event: AuditEvent) -> None:
         """
@@ -79,7 +79,8 @@ class JsonLinesAuditLog:
         # Before it becomes JSON: taking a value out of JSON text could cut an escape in two.
         line = json.dumps({name: scrub(value) if isinstance(value, str) else value for name, value in fields.items()})
         try:
-            with self._lock, self._opened() as file:
+            # Opened anew each time, whatever became of it since the last record.
+            with opened_alone(self.path, os.O_APPEND, patience_seconds=self._patience_seconds) as file:
                 _append_line(file, line.encode() + b"\n", durable=event.durable)
         except OSError as error:
             msg = (
@@ -89,21 +90,6 @@ class JsonLinesAuditLog:
             raise AuditError(msg) from error
         level = logging.WARNING if event.is_warning else logging.INFO
         logging.getLogger(AUDIT_LOGGER).log(level, line)
-
-    @contextmanager
-    def _opened(self) -> Iterator[int]:
-        """Open the file for appending, alone, whatever became of it since the last record."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # O_NONBLOCK: a pipe put in the file's place must fail, not wait for a reader.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = os.open(self.path, flags, 0o600)
-        try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-        finally:
-            os.close(file)
 
 
 def _append_line(file: int, line: bytes, *, durable: bool) -> None:

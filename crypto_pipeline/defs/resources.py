@@ -13,7 +13,10 @@ Another team can use these classes in its own code location:
 
 # No `from __future__ import annotations` here: Dagster reads the annotations at run time.
 
+import functools
 import getpass
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +25,46 @@ from pydantic import Field
 
 from crypto_pipeline.access import Access
 from crypto_pipeline.audit import AuditLog, JsonLinesAuditLog
-from crypto_pipeline.audit.configuration import note_configuration
+from crypto_pipeline.audit.configuration import ConfigurationNotingLog
+from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.lake import LocalLake
-from crypto_pipeline.secrets import AwsSource, DotenvSource, EnvironmentSource, SecretSource, open_vault
+from crypto_pipeline.secrets import AwsSource, DotenvSource, EnvironmentSource, SecretSource, build_client, open_vault
+
+SETTINGS_LAST_SEEN = "settings-last-seen.json"
+
+
+class SourceOpenedLater:
+    """
+    A secret source that is opened at its first use.
+
+    Dagster makes resources before the first step of a run, where an error, such as a login that is
+    missing in the environment, would have no step to be told by.
+    """
+
+    def __init__(self, open_source: Callable[[], SecretSource]) -> None:
+        self._open = functools.cache(open_source)
+
+    @property
+    def store(self) -> str:
+        """The kind of store."""
+        return self._open().store
+
+    def describe(self, issuer: str) -> CredentialDescription:
+        """Return name, version and time of the issuer's credential without reading its value."""
+        return self._open().describe(issuer)
+
+    def read(self, issuer: str) -> Credentials:
+        """Return the issuer's credential."""
+        return self._open().read(issuer)
+
+
+def _user() -> str:
+    """Return who runs this; in a container the number may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 class NoSecrets(dg.ConfigurableResource[None]):
@@ -48,13 +87,14 @@ class AwsSecrets(dg.ConfigurableResource[SecretSource]):
     prefix: str = Field(default="crypto-pipeline", description="Path under which all secrets are named.")
 
     def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
-        """Open the store with the client of dagster-aws, which honours the endpoint."""
-        # Costs seconds to import, so only where AWS is the store.
-        from dagster_aws.secretsmanager import SecretsManagerResource  # noqa: PLC0415
+        """Return the store, opened at its first use."""
+        return SourceOpenedLater(self._open)
 
-        chosen = {"region_name": self.region, "endpoint_url": self.endpoint_url, "profile_name": self.profile}
-        maker = SecretsManagerResource(**{name: value for name, value in chosen.items() if value})
-        return AwsSource(maker.get_client(), prefix=self.prefix, layout=self.layout)
+    def _open(self) -> SecretSource:
+        # Not dagster-aws's SecretsManagerResource: its client waits up to two minutes an attempt (decision 0012).
+        return AwsSource(
+            build_client(self.region, self.endpoint_url, self.profile), prefix=self.prefix, layout=self.layout
+        )
 
 
 class VaultSecrets(dg.ConfigurableResource[SecretSource]):
@@ -71,14 +111,16 @@ class VaultSecrets(dg.ConfigurableResource[SecretSource]):
     )
 
     def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
-        """Open the store; nothing is sent before the first read."""
-        return open_vault(
-            self.address,
-            mount=self.mount,
-            prefix=self.prefix,
-            namespace=self.namespace,
-            ca_file=self.ca_file,
-            auth=self.auth,
+        """Return the store, opened at its first use."""
+        return SourceOpenedLater(
+            lambda: open_vault(
+                self.address,
+                mount=self.mount,
+                prefix=self.prefix,
+                namespace=self.namespace,
+                ca_file=self.ca_file,
+                auth=self.auth,
+            )
         )
 
 
@@ -98,7 +140,7 @@ class DotenvSecrets(dg.ConfigurableResource[SecretSource]):
 
     def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
         """Return a source that reads the file when asked."""
-        return DotenvSource(Path(self.path), environment=self.environment)
+        return SourceOpenedLater(lambda: DotenvSource(Path(self.path), environment=self.environment))
 
 
 class AuditFile(dg.ConfigurableResource[AuditLog]):
@@ -110,13 +152,13 @@ class AuditFile(dg.ConfigurableResource[AuditLog]):
     )
 
     def create_resource(self, context: dg.InitResourceContext) -> AuditLog:
-        """Open the log for this run and note what changed in the settings since the last one."""
+        """Return the log for this run; its first event is preceded by what changed in the settings."""
         path = Path(self.path)
         run_id = context.run.run_id if context.run else None
-        log = JsonLinesAuditLog(path).bound(run_id=run_id)
-        if self.settings:
-            note_configuration(log, path.with_name("settings-last-seen.json"), self.settings, who=getpass.getuser())
-        return log
+        log: AuditLog = JsonLinesAuditLog(path).bound(run_id=run_id)
+        if not self.settings:
+            return log
+        return ConfigurationNotingLog(log, path.with_name(SETTINGS_LAST_SEEN), self.settings, who=_user())
 
 
 class ExchangeAccess(dg.ConfigurableResource[Access]):

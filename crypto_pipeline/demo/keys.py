@@ -11,6 +11,7 @@ from crypto_pipeline.access import Access
 from crypto_pipeline.audit import JsonLinesAuditLog
 from crypto_pipeline.credentials import KeyReport
 from crypto_pipeline.errors import CryptoPipelineError
+from crypto_pipeline.redaction import scrub
 from crypto_pipeline.settings import PREFIX, Settings
 
 
@@ -36,7 +37,7 @@ async def show_keys(console: Console, *, now: datetime) -> int:
             table.add_row(issuer, "read-only", *_told(report, now), version)
     console.print(table)
     for problem in problems:
-        console.print(str(problem), highlight=False)
+        console.print(scrub(str(problem)), highlight=False, markup=False)
     return problems[0].exit_code if problems else 0
 
 

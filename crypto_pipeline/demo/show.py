@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from crypto_pipeline.access import Access
 from crypto_pipeline.audit import JsonLinesAuditLog
@@ -22,6 +23,7 @@ from crypto_pipeline.errors import (
     ExchangeUnavailableError,
 )
 from crypto_pipeline.exchanges import CLIENTS
+from crypto_pipeline.redaction import scrub
 from crypto_pipeline.sandbox.server import serve
 from crypto_pipeline.settings import PREFIX, Settings
 
@@ -41,6 +43,7 @@ def last_full_months(now: datetime, count: int) -> tuple[str, str]:
 def show_demo(console: Console, *, symbols: str, months: int, data: Path, debug: bool = False) -> int:
     """Start the servers, run the main job on all exchanges, show the table; return the exit code."""
     started = time.monotonic()
+    dagster_home()  # before any server is started
     first, last = last_full_months(datetime.now(UTC), months)
     console.print("Starting four sandbox exchanges and an OpenBao with their keys …")
     with running_stack(data) as stack:
@@ -67,7 +70,7 @@ def show_live(console: Console, *, symbols: str, months: int, data: Path, debug:
     first, last = last_full_months(datetime.now(UTC), months)
     reachable, refused = asyncio.run(_reachable(Settings.from_environment(secrets="none", keys=())))
     for sentence in refused:
-        console.print(sentence)
+        console.print(scrub(sentence), highlight=False, markup=False)
     if not reachable:
         msg = (
             "No exchange can be reached from this machine, so nothing was fetched. "
@@ -136,7 +139,7 @@ def _show(console: Console, outcomes: Sequence[Outcome], *, seconds: float, debu
     show_table(console, outcomes, root=dagster_home())
     for outcome in outcomes:
         if outcome.failure:
-            console.print(f"[red]{outcome.exchange}[/red]: {outcome.failure}", highlight=False)
+            console.print(f"[red]{outcome.exchange}[/red]: {escape(outcome.failure)}", highlight=False)
         if outcome.failure and debug:
             console.print(outcome.trace, highlight=False, markup=False)
     console.print(f"{seconds:.1f} s in all.")
