@@ -18,12 +18,18 @@ class SecretSource(Protocol):
     One place where credentials are kept.
 
     Both verbs raise the members of `SecretError`: not found, denied, malformed, unavailable,
-    sealed. An outage is never reported as "not found".
+    sealed. An outage is never reported as "not found". What is wrong on our side raises
+    `ConfigurationError` (no login, a mount of the wrong kind), a certificate that does not verify
+    `EgressDeniedError`.
     """
 
     @property
     def store(self) -> str:
         """The kind of store, such as `vault`."""
+        ...
+
+    def name_of(self, issuer: str) -> str:
+        """Return the name under which the issuer's credential is looked for; asks nobody."""
         ...
 
     def describe(self, issuer: str) -> CredentialDescription:

@@ -1,0 +1,229 @@
+"""
+HashiCorp Vault or OpenBao, KV version 2: a secret `<prefix>/<issuer>` for each issuer.
+
+Login, sending and refusals are in `vault_session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from crypto_pipeline.credentials import CredentialDescription, Credentials
+from crypto_pipeline.errors import ConfigurationError, CryptoPipelineError, SecretDeniedError, SecretNotFoundError
+from crypto_pipeline.secrets.layout import OWN, StoredSecret, fields_of, parts_of, parts_wanted
+from crypto_pipeline.secrets.vault_session import Answer, AppRoleAuth, TokenAuth, VaultAuth, VaultSession
+
+DEFAULT_MOUNT: Final = "secret"
+DEFAULT_PREFIX: Final = "crypto-pipeline"
+
+
+def open_vault(
+    address: str,
+    *,
+    mount: str = DEFAULT_MOUNT,
+    prefix: str = DEFAULT_PREFIX,
+    namespace: str | None = None,
+    ca_file: str | None = None,
+    auth: Literal["token", "approle"] = "token",
+) -> VaultSource:
+    """
+    Return a source with the login of the environment; nothing is sent before the first read.
+
+    Args:
+        address: the server; https, or http on this machine.
+        mount: the mount of the KV version 2 engine.
+        prefix: the path under which all secrets are named.
+        namespace: the namespace, where the server has them.
+        ca_file: the authority that signed the server's certificate, if it is not a public one.
+        auth: `token` reads `VAULT_TOKEN`, `approle` reads `VAULT_ROLE_ID` and `VAULT_SECRET_ID`.
+
+    Raises:
+        ConfigurationError: an argument or the login is not usable.
+    """
+    login: VaultAuth = AppRoleAuth.from_environment() if auth == "approle" else TokenAuth.from_environment()
+    return VaultSource(address, mount=mount, prefix=prefix, auth=login, namespace=namespace, ca_file=ca_file)
+
+
+class VaultSource:
+    """
+    Credentials in Vault or OpenBao.
+
+    Args:
+        address: the server; https, or http on this machine.
+        auth: how to log in.
+        mount: the mount of the KV version 2 engine.
+        prefix: the path under which all secrets are named.
+        namespace: the namespace, where the server has them.
+        ca_file: the authority that signed the server's certificate, if it is not a public one.
+        clock: the time, aware: a version may be set to be deleted later.
+
+    Raises:
+        ConfigurationError: an argument is not usable.
+    """
+
+    store: Final = "vault"
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        auth: VaultAuth,
+        mount: str = DEFAULT_MOUNT,
+        prefix: str = DEFAULT_PREFIX,
+        namespace: str | None = None,
+        ca_file: str | Path | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._session = VaultSession(address, auth, namespace=namespace, ca_file=ca_file)
+        self._mount = _checked(mount.strip("/"))
+        self._prefix = prefix.strip("/")
+        self._namespace = namespace
+        self._clock = clock
+
+    def name_of(self, issuer: str) -> str:
+        """Return the path of the issuer's credential under the mount."""
+        parts_wanted(issuer)
+        return f"{self._prefix}/{issuer}"
+
+    def describe(self, issuer: str) -> CredentialDescription:
+        """
+        Return path, version and time of the issuer's credential; only metadata are asked for.
+
+        Raises:
+            SecretError: the secret is not there, or Vault did not answer.
+        """
+        path = _checked(self.name_of(issuer))
+        answer = self._ask(
+            "metadata",
+            path,
+            lambda client: client.secrets.kv.v2.read_secret_metadata(path=path, mount_point=self._mount),
+        )
+        try:
+            data = answer.body["data"]
+            version = str(data["current_version"])
+            current = data["versions"].get(version)
+            if current is None:
+                raise self._missing(path)
+            created_at, is_gone = _parse_time(current["created_time"]), self._is_gone(current)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise self._session.not_vault() from None
+        if is_gone:
+            raise self._deleted(path, version)
+        return CredentialDescription(issuer, path, self.store, version, created_at)
+
+    def read(self, issuer: str) -> Credentials:
+        """
+        Return the issuer's credential, as it is current.
+
+        Raises:
+            SecretError: it is not there, not readable, or Vault did not answer.
+        """
+        stored = self.fetch(self.name_of(issuer))
+        parts = parts_of(issuer, stored.fields, layout=OWN, place=_place(stored.name))
+        return Credentials(
+            CredentialDescription(issuer, stored.name, self.store, stored.version, stored.created_at), parts
+        )
+
+    def fetch(self, path: str) -> StoredSecret:
+        """
+        Return one secret, whatever its fields are.
+
+        Raises:
+            SecretError: it is not there, not readable, or Vault did not answer.
+        """
+        path = _checked(path)
+        answer = self._ask(
+            "data",
+            path,
+            lambda client: client.secrets.kv.v2.read_secret_version(
+                path=path, mount_point=self._mount, raise_on_deleted_version=True
+            ),
+        )
+        try:
+            data = answer.body["data"]
+            version, created_at = str(data["metadata"]["version"]), _parse_time(data["metadata"]["created_time"])
+            found = data["data"]
+        except (KeyError, TypeError, ValueError):
+            raise self._session.not_vault() from None
+        return StoredSecret(path, version, created_at, fields_of(found, place=_place(path)))
+
+    def _ask(self, kind: Literal["data", "metadata"], path: str, call: Callable[[Any], Any]) -> Answer:
+        try:
+            answer = self._session.ask(call, path=f"{self._mount}/{kind}/{path}")
+        except SecretDeniedError:
+            # A policy for a mount of version 1 lets nothing be read the way version 2 asks.
+            self._check_mount()
+            raise
+        if answer.status == 404:
+            raise self._not_found(answer, path)
+        return answer
+
+    def _not_found(self, answer: Answer, path: str) -> CryptoPipelineError:
+        if not answer.body.keys() & {"data", "errors"}:
+            return self._session.not_vault()  # any web server has a page for "not found"
+        if "no handler for route" in answer.complaint:
+            return ConfigurationError(f"Vault has no mount '{self._mount}'. Correct CRYPTO_PIPELINE_VAULT_MOUNT.")
+        if "namespace not found" in answer.complaint:
+            return ConfigurationError(f"Vault has no namespace '{self._namespace}'. Correct VAULT_NAMESPACE.")
+        data = answer.body.get("data")
+        metadata = data.get("metadata") if isinstance(data, Mapping) else None
+        if isinstance(metadata, Mapping):
+            return self._deleted(path, str(metadata.get("version", "")))
+        self._check_mount()
+        return self._missing(path)
+
+    def _missing(self, path: str) -> SecretNotFoundError:
+        inside = f" in namespace '{self._namespace}'" if self._namespace else ""
+        return SecretNotFoundError(
+            f"Vault has no secret '{path}' under mount '{self._mount}'{inside}. Create it, or correct mount and prefix."
+        )
+
+    def _check_mount(self) -> None:
+        """
+        Say so if the mount is not KV version 2; do nothing if it is, or if nobody tells.
+
+        Raises:
+            ConfigurationError: it is something else.
+        """
+        answer = self._session.send(lambda client: client.adapter.get(f"/v1/sys/internal/ui/mounts/{self._mount}"))
+        data = answer.body.get("data")
+        if answer.status != 200 or not isinstance(data, Mapping):
+            return
+        kind, options = data.get("type"), data.get("options")
+        version = options.get("version") if isinstance(options, Mapping) else None
+        if (kind, version) != ("kv", "2"):
+            found = f"KV version {version or 1}" if kind == "kv" else "another engine"
+            msg = f"Mount '{self._mount}' of Vault is {found}, not KV version 2. Correct CRYPTO_PIPELINE_VAULT_MOUNT."
+            raise ConfigurationError(msg)
+
+    def _is_gone(self, version: Mapping[str, Any]) -> bool:
+        """Tell whether a version is destroyed, or deleted by now."""
+        ends = version["deletion_time"]
+        return bool(version["destroyed"] or (ends and _parse_time(ends) <= self._clock()))
+
+    def _deleted(self, path: str, version: str) -> SecretNotFoundError:
+        return SecretNotFoundError(
+            f"Version {version} of Vault secret '{path}', the current one, was deleted. "
+            "Undelete it, or store the credential again."
+        )
+
+
+def _checked(path: str) -> str:
+    """Return `path`; refuse one that would lead to another place of the server."""
+    if any(segment in {"", ".", ".."} for segment in path.split("/")):
+        msg = (
+            "A path in Vault must not be empty and must not hold '//', '.' or '..' as a part. Correct mount and prefix."
+        )
+        raise ConfigurationError(msg)
+    return path
+
+
+def _parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _place(path: str) -> str:
+    return f"Vault secret '{path}'"
