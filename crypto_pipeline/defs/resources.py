@@ -50,6 +50,10 @@ class SourceOpenedLater:
         """The kind of store."""
         return self._open().store
 
+    def name_of(self, issuer: str) -> str:
+        """Return the name under which the store keeps the issuer's credential."""
+        return self._open().name_of(issuer)
+
     def describe(self, issuer: str) -> CredentialDescription:
         """Return name, version and time of the issuer's credential without reading its value."""
         return self._open().describe(issuer)

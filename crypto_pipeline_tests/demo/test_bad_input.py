@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def wrong_secret(stack: Stack) -> dict[str, str]:
     return {}
 
 
-def fault(kind: str, exchange: str = "binance", **more: object) -> Callable[[Stack], dict[str, str]]:
+def fault(kind: str, exchange: str = "binance", **more: Any) -> Callable[[Stack], dict[str, str]]:
     """Let the exchange misbehave."""
 
     def arrange(stack: Stack) -> dict[str, str]:
@@ -106,7 +107,7 @@ def test_each_trouble_has_its_sentence_and_exit_code_and_leaves_no_data(
     trouble: Trouble, stack: Stack, project: Project, lake: Path
 ) -> None:
     """Nothing half-written, no traceback, and a person knows what to do."""
-    environment = trouble.arrange(stack)
+    environment: dict[str, Any] = trouble.arrange(stack)
 
     done = project.run("run", "--exchange", trouble.exchange, **environment)
 

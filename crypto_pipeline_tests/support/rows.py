@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 from crypto_pipeline.exchanges import Candle
 from crypto_pipeline.market.months import MINUTE_MS, month_bounds
@@ -12,7 +13,7 @@ MONTH = "2026-10"
 START_MS, END_MS = month_bounds(MONTH)
 
 
-def candle(number: int, **changes: object) -> Candle:
+def candle(number: int, **changes: Any) -> Candle:
     """Return the candle of minute `number` of the month."""
     close = Decimal("60000.01") + number % 7
     whole = Candle(
