@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -63,7 +64,7 @@ def show_table(console: Console, outcomes: Sequence[Outcome], *, root: Path) -> 
     console.print(table_of(outcomes, root=root, with_files=fits))
     if not fits:
         for name in (name for outcome in outcomes for name in _files(outcome, root)):
-            console.print(name, highlight=False, soft_wrap=True)
+            console.print(name, highlight=False, markup=False, soft_wrap=True)
 
 
 def table_of(outcomes: Sequence[Outcome], *, root: Path, with_files: bool) -> Table:
@@ -85,7 +86,7 @@ def table_of(outcomes: Sequence[Outcome], *, root: Path, with_files: bool) -> Ta
             f"{sum(month['requests'] for month in months):,}",
             f"{outcome.seconds:.1f}",
         ]
-        table.add_row(*cells, *(["\n".join(_files(outcome, root)) or "none"] if with_files else []))
+        table.add_row(*cells, *([escape("\n".join(_files(outcome, root))) or "none"] if with_files else []))
     return table
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,10 @@ from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.redaction import scrub
 
 OnProgress = Callable[[str, Mapping[str, Any]], None]
+
+WORKER = (sys.executable, "-m", "crypto_pipeline.demo.worker")
+LINES_KEPT = 200
+"""How much of what a worker writes to its standard error is shown if it dies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +76,28 @@ def run_all(
     *,
     environment: Mapping[str, str],
     on_progress: OnProgress,
+    command: Sequence[str] = WORKER,
 ) -> list[Outcome]:
-    """Run the main job of each exchange over the months, all at the same time, and wait for the end."""
+    """
+    Run the main job of each exchange over the months, all at the same time, and wait for the end.
+
+    Args:
+        exchanges: whose jobs.
+        first_month: such as `2026-10`.
+        last_month: the same month, or a later one.
+        environment: variables that the workers get besides this process's own.
+        on_progress: is told, in another thread, how far each is.
+        command: what a worker is; gets exchange and months as arguments.
+
+    Raises:
+        ConfigurationError: there is no Dagster instance.
+    """
     home = dagster_home()
     surroundings = {**os.environ, **environment, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
-    workers = [_Worker([exchange, first_month, last_month], surroundings, home, on_progress) for exchange in exchanges]
+    workers = [
+        _Worker(exchange, [*command, exchange, first_month, last_month], surroundings, home, on_progress)
+        for exchange in exchanges
+    ]
     try:
         return [worker.wait() for worker in workers]
     except BaseException:
@@ -88,22 +110,23 @@ class _Worker:
     """One process and the thread that reads its lines."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], home: Path, on_progress: OnProgress
+        self, exchange: str, command: Sequence[str], environment: Mapping[str, str], home: Path, on_progress: OnProgress
     ) -> None:
-        self.exchange = arguments[0]
+        self.exchange = exchange
         self._started = time.monotonic()
         self._ended = self._started
         self._outcome: dict[str, Any] = {}
-        self._errors: list[str] = []
+        self._errors: deque[str] = deque(maxlen=LINES_KEPT)
         self._on_progress = on_progress
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            [sys.executable, "-m", "crypto_pipeline.demo.worker", *arguments],
+            command,
             env=dict(environment),
             cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_lines, self._read_errors)]
         for reader in self._readers:
@@ -128,7 +151,7 @@ class _Worker:
             months=told.get("months", ()),
             failure=scrub(failure),
             run_id=told.get("run_id", ""),
-            trace=scrub(told.get("trace", "") + "".join(self._errors[-200:])),
+            trace=scrub(told.get("trace", "") + "".join(self._errors)),
         )
 
     def stop(self) -> None:
@@ -139,13 +162,10 @@ class _Worker:
 
     def _read_lines(self) -> None:
         for line in self._process.stdout or ():
-            try:
-                told = json.loads(line)
-            except ValueError:
-                continue  # a library printed something
-            if told.pop("kind", "") == "outcome":
+            kind, told = _parse(line)
+            if kind == "outcome":
                 self._outcome = told
-            else:
+            elif kind == "progress":
                 self._on_progress(self.exchange, told)
         # Not when it is waited for: the others may take longer.
         self._ended = time.monotonic()
@@ -153,3 +173,12 @@ class _Worker:
     def _read_errors(self) -> None:
         for line in self._process.stderr or ():
             self._errors.append(line)
+
+
+def _parse(line: str) -> tuple[str, dict[str, Any]]:
+    """Return what a worker told, its kind first; the kind is empty where a library printed something."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return "", {}
+    return (str(told.pop("kind", "")), told) if isinstance(told, dict) else ("", {})

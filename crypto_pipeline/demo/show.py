@@ -44,7 +44,7 @@ def show_demo(console: Console, *, symbols: str, months: int, data: Path, debug:
     """Start the servers, run the main job on all exchanges, show the table; return the exit code."""
     started = time.monotonic()
     dagster_home()  # before any server is started
-    first, last = last_full_months(datetime.now(UTC), months)
+    first, last = _months_of_demo(symbols, months)
     console.print("Starting four sandbox exchanges and an OpenBao with their keys …")
     with running_stack(data) as stack:
         environment = {**stack.environment, f"{PREFIX}SYMBOLS": symbols}
@@ -53,7 +53,8 @@ def show_demo(console: Console, *, symbols: str, months: int, data: Path, debug:
     if code == 0:
         console.print(
             "\nNext: [bold]make dev[/bold] and open http://127.0.0.1:3000: the same runs, charts and checks.\n"
-            f"The data: {data / 'lake'}, the record of every access: {data / 'audit' / 'audit.jsonl'}."
+            f"The data: {data / 'lake'}\nThe record of every access: {data / 'audit' / 'audit.jsonl'}",
+            soft_wrap=True,
         )
     return code
 
@@ -67,7 +68,7 @@ def show_live(console: Console, *, symbols: str, months: int, data: Path, debug:
     """
     del data  # the sandbox's; real data goes where the settings say
     started = time.monotonic()
-    first, last = last_full_months(datetime.now(UTC), months)
+    first, last = _months_of_demo(symbols, months)
     reachable, refused = asyncio.run(_reachable(Settings.from_environment(secrets="none", keys=())))
     for sentence in refused:
         console.print(scrub(sentence), highlight=False, markup=False)
@@ -88,15 +89,16 @@ def show_run(
 ) -> int:
     """Run the main job with the settings of the environment; return the exit code."""
     settings = Settings.from_environment()
-    chosen = tuple(exchanges) or settings.exchanges
+    chosen = tuple(dict.fromkeys(exchanges)) or settings.exchanges
+    if not chosen:
+        msg = f"No exchange is configured ({PREFIX}EXCHANGES is empty), so there is nothing to run."
+        raise ConfigurationError(msg)
     unknown = [name for name in chosen if name not in settings.exchanges]
     if unknown:
         msg = f"{', '.join(unknown)} is not among the configured exchanges: {', '.join(settings.exchanges)}."
         raise ConfigurationError(msg)
     start = first or last_full_months(datetime.now(UTC), 1)[0]
-    end = last or start
-    for month in (start, end):
-        _check_month(month, settings)
+    start, end = _checked_months(start, last or start, settings)
     started = time.monotonic()
     outcomes = _run(console, chosen, start, end, {})
     return _show(console, outcomes, seconds=time.monotonic() - started, debug=debug)
@@ -113,7 +115,22 @@ def show_sandbox(console: Console, *, port: int) -> None:
     serve(port, announce)
 
 
-def _check_month(month: str, settings: Settings) -> None:
+def _months_of_demo(symbols: str, count: int) -> tuple[str, str]:
+    """Return the first and the last month, once they and the symbols are known to be usable."""
+    settings = Settings.from_environment(symbols=symbols, secrets="none", keys=())
+    return _checked_months(*last_full_months(datetime.now(UTC), count), settings)
+
+
+def _checked_months(first: str, last: str, settings: Settings) -> tuple[str, str]:
+    """Return the months as Dagster names them."""
+    start, end = _checked_month(first, settings), _checked_month(last, settings)
+    if end < start:
+        msg = f"{end} is before {start}. Name the earlier month first."
+        raise ConfigurationError(msg)
+    return start, end
+
+
+def _checked_month(month: str, settings: Settings) -> str:
     try:
         found = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     except ValueError:
@@ -124,6 +141,7 @@ def _check_month(month: str, settings: Settings) -> None:
             f"{month} is not between the first month ({settings.first_month}, {PREFIX}FIRST_MONTH) and the running one."
         )
         raise ConfigurationError(msg)
+    return f"{found:%Y-%m}"
 
 
 def _run(

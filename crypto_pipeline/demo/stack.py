@@ -124,6 +124,7 @@ def _running_vault() -> Iterator[tuple[str, hvac.Client]]:
     )
     try:
         client = hvac.Client(url=address, token=token)
+        client.session.trust_env = False  # a proxy of the environment must not see the token
         _wait_until_unsealed(client, server)
         yield address, client
     finally:

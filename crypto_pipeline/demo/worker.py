@@ -20,6 +20,7 @@ from dagster._core.execution.plan.objects import StepFailureData
 from crypto_pipeline.definitions import defs
 from crypto_pipeline.defs.jobs import market_data_job_name
 from crypto_pipeline.demo.dead_runs import WORKER_TAG, end_dead_runs, this_process
+from crypto_pipeline.redaction import scrub
 
 QUIET: dict[str, Any] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -81,11 +82,11 @@ def read_outcome(events: Iterable[dg.DagsterEvent]) -> dict[str, Any]:
 
 
 def _failure(data: StepFailureData) -> dict[str, Any]:
-    """Return the sentence and exit code of one of our errors, or the traceback of a fault."""
+    """Return the sentence and exit code of one of our errors, or the traceback of a fault, scrubbed where it arose."""
     failed = data.user_failure_data
     if failed and "exit_code" in failed.metadata:
         return {"failure": failed.description, "exit_code": failed.metadata["exit_code"].value}
-    return {"trace": data.error.to_string() if data.error else ""}
+    return {"trace": scrub(data.error.to_string()) if data.error else ""}
 
 
 def _month(partition: str | None, metadata: dict[str, Any]) -> dict[str, Any]:
