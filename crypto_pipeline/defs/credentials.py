@@ -9,6 +9,7 @@ shows what a key may do, never the key.
 
 import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -96,6 +97,8 @@ def _with_key(title: str, description: CredentialDescription, report: KeyReport)
         "credential_version": description.version,
         "store": description.store,
     }
+    since = report.created_at or description.created_at
+    metadata["age"] = f"{(datetime.now(UTC) - since).days} days" if since else "nobody tells"
     if description.created_at:
         metadata["stored_at"] = dg.MetadataValue.timestamp(description.created_at)
     if report.created_at:

@@ -155,7 +155,7 @@ class _Worker:
         )
 
     def stop(self) -> None:
-        """End the process; Dagster marks its run as canceled."""
+        """End the process; Dagster marks its run as failed."""
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait()

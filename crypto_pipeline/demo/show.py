@@ -27,7 +27,7 @@ from crypto_pipeline.redaction import scrub
 from crypto_pipeline.sandbox.server import serve
 from crypto_pipeline.settings import PREFIX, Settings
 
-REACH_SECONDS = 8.0
+REACH_SECONDS = 6.0
 """How long `demo --live` tries to reach an exchange before it says that there is no way out."""
 
 
