@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from crypto_pipeline.sandbox import market
 from crypto_pipeline.sandbox.interface import Answer, Request, json_answer
 from crypto_pipeline.sandbox.keys import KeyKind, KeyRing, SimulatedKey
 from crypto_pipeline.sandbox.refusal import RefusalError, is_listed, parse_whole
@@ -101,7 +102,7 @@ def _known_key(request: Request, keys: KeyRing) -> SimulatedKey:
     key = keys.find("bybit", request.headers["x-bapi-api-key"])
     if key is None:
         raise refused(request, 10003, "API key is invalid.")
-    if key.expires_ms is not None and key.expires_ms <= request.now_ms:
+    if key.is_over(request.now_ms):
         raise refused(request, 33004, "Your api key has expired.")
     if not is_listed(request.client_address, key.addresses):
         raise refused(request, 10010, "Unmatched IP, please check your API key's bound IP addresses.")
@@ -151,6 +152,13 @@ def key_information(request: Request, key: SimulatedKey) -> dict[str, object]:
     if key.kind is KeyKind.FLAG_MISSING:
         del information["readOnly"]
     return information
+
+
+def coin_information(_: Request, __: SimulatedKey) -> dict[str, object]:
+    """Return the `result` of `GET /v5/asset/coin/query-info`, which general clients read before anything else."""
+    listings = market.instruments("bybit")
+    codes = sorted({code for listing in listings for code in (listing.base, listing.quote)})
+    return {"rows": [{"name": code, "coin": code, "remainAmount": "0", "chains": []} for code in codes]}
 
 
 def _permissions(key: SimulatedKey) -> dict[str, list[str]]:

@@ -12,16 +12,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import MappingProxyType
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from crypto_pipeline.sandbox import market
 from crypto_pipeline.sandbox.bars import Bar, Chart
 from crypto_pipeline.sandbox.coinbase_token import authenticate
+from crypto_pipeline.sandbox.coinbase_wallet import wallet_answer
 from crypto_pipeline.sandbox.interface import Answer, Request, json_answer
 from crypto_pipeline.sandbox.keys import KeyKind, KeyRing, SimulatedKey
 from crypto_pipeline.sandbox.quotes import Level, Trade, book, last_day, last_price, newest_trades
 from crypto_pipeline.sandbox.rates import TokenBucket
 from crypto_pipeline.sandbox.refusal import RefusalError, parse_parameters, parse_whole
+from crypto_pipeline.sandbox.text import trimmed
 
 ROOT = "/api/v3/brokerage"
 MOST_CANDLES = 350
@@ -50,6 +52,27 @@ PERMISSIONS: Mapping[KeyKind, Mapping[str, bool]] = MappingProxyType(
     }
 )
 """What each kind of key may do besides viewing."""
+
+TRANSACTIONS: Mapping[str, object] = MappingProxyType(
+    {
+        "total_volume": 0,
+        "total_fees": 0,
+        "fee_tier": {
+            "pricing_tier": "Advanced 1",
+            "usd_from": "0",
+            "usd_to": "1000",
+            "taker_fee_rate": "0.012",
+            "maker_fee_rate": "0.006",
+        },
+        "margin_rate": None,
+        "goods_and_services_tax": None,
+        "advanced_trade_only_volume": 0,
+        "advanced_trade_only_fees": 0,
+        "coinbase_pro_volume": 0,
+        "coinbase_pro_fees": 0,
+    }
+)
+"""What a key has traded, which is nothing; general clients read its fees before anything else."""
 
 TOO_MANY = {"errors": [{"id": "rate_limit_exceeded", "message": "Too many requests"}]}
 
@@ -91,7 +114,7 @@ class CoinbaseAdvanced:
             raise refused(405, "METHOD_NOT_ALLOWED", "Method Not Allowed")
         if request.path.startswith("/v2/"):
             self._take(self._address_bucket, request.client_address, request)
-            return _wallet(request)
+            return wallet_answer(request)
         if not request.path.startswith(ROOT + "/"):
             raise refused(404, "NOT_FOUND", "Not Found")
         route = [unquote(part) for part in request.path.removeprefix(ROOT + "/").split("/")]
@@ -100,7 +123,9 @@ class CoinbaseAdvanced:
             return _time(request) if route == ["time"] else _public(request, route[1:])
         key = authenticate(request, self._keys)
         self._take(self._key_bucket, key.api_key, request)
-        return _key_permissions(key) if route == ["key_permissions"] else _public(request, route)
+        if route == ["key_permissions"]:
+            return _key_permissions(key)
+        return json_answer(200, dict(TRANSACTIONS)) if route == ["transaction_summary"] else _public(request, route)
 
     def _take(self, bucket: TokenBucket, caller: str, request: Request) -> None:
         if self._limits and not bucket.take(caller, request.now_ms):
@@ -176,6 +201,9 @@ def _whole(parameters: Mapping[str, str], name: str, default: int | None = None)
 def _products(request: Request, parameters: Mapping[str, str]) -> Answer:
     kinds = {"SPOT", ""}
     listings = market.instruments("coinbase") if parameters.get("product_type", "") in kinds else []
+    # The one parameter that is sent several times.
+    named = {value for name, value in parse_qsl(request.query) if name == "product_ids"}
+    listings = [listing for listing in listings if not named or _name(listing) in named]
     begin = _whole(parameters, "offset", 0)
     limit = _whole(parameters, "limit", 0) or len(listings)
     products = [_described(request, listing) for listing in listings[begin : begin + limit]]
@@ -238,19 +266,20 @@ def _candles(request: Request, listing: market.Listing, parameters: Mapping[str,
         raise refused(400, "INVALID_ARGUMENT", "number of candles requested should be less than 350")
     limit = min(_whole(parameters, "limit", MOST_CANDLES) or MOST_CANDLES, MOST_CANDLES)
     found = Chart("coinbase", listing.symbol, bar, request.now_ms).newest(MOST_CANDLES, start * 1000, end * 1000)
-    rows = [_row(minute) for minute in found if minute.trades]
-    return json_answer(200, {"candles": rows[:limit]})
+    traded = [row for row in found if row.trades]
+    rows = _texts(traded[:limit], market.decimals("coinbase", listing.symbol))
+    # Put together as text: all that the rows hold is digits.
+    return Answer(200, f'{{"candles":[{rows}]}}'.encode(), {"content-type": "application/json;charset=UTF-8"})
 
 
-def _row(minute: market.Minute) -> dict[str, str]:
-    return {
-        "start": str(minute.open_time_ms // 1000),
-        "low": _text(minute.low),
-        "high": _text(minute.high),
-        "open": _text(minute.open),
-        "close": _text(minute.close),
-        "volume": _text(minute.volume),
-    }
+def _texts(rows: list[market.Row], decimals: market.Decimals) -> str:
+    """Return each candle as JSON; all values are strings."""
+    price, volume = trimmed(decimals.price), trimmed(decimals.volume)
+    return ",".join(
+        f'{{"start":"{row[0] // 1000}","low":"{price(row[3])}","high":"{price(row[2])}","open":"{price(row[1])}",'
+        f'"close":"{price(row[4])}","volume":"{volume(row[5])}"}}'
+        for row in rows
+    )
 
 
 def _ticker(request: Request, listing: market.Listing, parameters: Mapping[str, str]) -> Answer:
@@ -300,16 +329,3 @@ def _product_book(request: Request, listing: market.Listing, parameters: Mapping
 
 def _level(level: Level) -> dict[str, str]:
     return {"price": _text(level.price), "size": _text(level.size)}
-
-
-def _wallet(request: Request) -> Answer:
-    """Answer the three routes of the older wallet API that general clients read before anything else."""
-    bases = sorted({listing.base for listing in market.instruments("coinbase")})
-    if request.path == "/v2/currencies":
-        return json_answer(200, {"data": [{"id": "USD", "name": "US Dollar", "min_size": "0.01"}]})
-    if request.path == "/v2/currencies/crypto":
-        coins = [{"asset_id": code.lower(), "code": code, "name": code, "type": "crypto"} for code in bases]
-        return json_answer(200, {"data": coins})
-    if request.path == "/v2/exchange-rates":
-        return json_answer(200, {"data": {"currency": "USD", "rates": dict.fromkeys(bases, "1")}})
-    return json_answer(404, {"errors": [{"id": "not_found", "message": "Not found"}]})

@@ -11,10 +11,12 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
+from types import MappingProxyType
 from urllib.parse import unquote
 
 from crypto_pipeline.sandbox import market
@@ -24,6 +26,7 @@ from crypto_pipeline.sandbox.keys import KeyRing, SimulatedKey
 from crypto_pipeline.sandbox.quotes import TRADES_PER_MINUTE, Level, book, last_day, newest_trades, trades_before
 from crypto_pipeline.sandbox.rates import TokenBucket
 from crypto_pipeline.sandbox.refusal import RefusalError, is_listed, parse_parameters, parse_whole
+from crypto_pipeline.sandbox.text import trimmed
 
 GRANULARITIES = frozenset({60, 300, 900, 3600, 21600, 86400})
 MOST_INTERVALS = 300
@@ -93,7 +96,7 @@ def _authenticated(request: Request, keys: KeyRing) -> SimulatedKey:
         if not request.headers.get(header.lower()):
             raise refused(400, f"{header} header is required")
     key = keys.find("coinbase_exchange", request.headers["cb-access-key"])
-    if key is None or not is_listed(request.client_address, key.addresses):
+    if key is None or key.is_over(request.now_ms) or not is_listed(request.client_address, key.addresses):
         raise refused(401, "Invalid API Key")
     _check_time(request)
     if not hmac.compare_digest(_signature(request, key), request.headers["cb-access-sign"].encode()):
@@ -135,6 +138,8 @@ def _public(request: Request, route: list[str]) -> Answer:
             return _currencies()
         case ["products"]:
             return json_answer(200, [_described(listing) for listing in market.instruments("coinbase")])
+        case ["products", "spark-lines"]:
+            return _spark_lines(request)
         case ["products", product, *rest]:
             return _product(request, _listing(product), "/".join(rest))
     raise refused(404, "NotFound")
@@ -143,7 +148,7 @@ def _public(request: Request, route: list[str]) -> Answer:
 def _product(request: Request, listing: market.Listing, subject: str) -> Answer:
     if not subject:
         return json_answer(200, _described(listing))
-    replies = {"candles": _candles, "ticker": _ticker, "trades": _trades, "book": _book}
+    replies = {"candles": _candles, "ticker": _ticker, "trades": _trades, "book": _book, "stats": _stats}
     if subject not in replies:
         raise refused(404, "NotFound")
     return replies[subject](request, listing, parse_parameters(request.query))
@@ -219,7 +224,7 @@ def _candles(request: Request, listing: market.Listing, parameters: Mapping[str,
     # The interval that holds `start` is given too, although it began earlier.
     chart = Chart("coinbase", listing.symbol, bar, request.now_ms)
     found = chart.newest(ROWS_WITHOUT_RANGE, bar.opening(first_ms), last_ms)
-    rows = ",".join(_row(minute) for minute in found if minute.trades)
+    rows = _texts([row for row in found if row.trades], market.decimals("coinbase", listing.symbol))
     return Answer(200, f"[{rows}]".encode(), {"content-type": "application/json; charset=utf-8"})
 
 
@@ -241,10 +246,13 @@ def _range(parameters: Mapping[str, str], bar: Bar, now_ms: int) -> tuple[int, i
     return first_ms, last_ms
 
 
-def _row(minute: market.Minute) -> str:
-    """Return a row of JSON numbers with the very digits of the decimals: by way of a float some would be lost."""
-    numbers = (minute.low, minute.high, minute.open, minute.close, minute.volume)
-    return f"[{minute.open_time_ms // 1000},{','.join(_text(number) for number in numbers)}]"
+def _texts(rows: list[market.Row], decimals: market.Decimals) -> str:
+    """Return rows of JSON numbers with the very digits of the decimals: by way of a float some would be lost."""
+    price, volume = trimmed(decimals.price), trimmed(decimals.volume)
+    return ",".join(
+        f"[{row[0] // 1000},{price(row[3])},{price(row[2])},{price(row[1])},{price(row[4])},{volume(row[5])}]"
+        for row in rows
+    )
 
 
 def _ticker(request: Request, listing: market.Listing, _: Mapping[str, str]) -> Answer:
@@ -263,15 +271,43 @@ def _ticker(request: Request, listing: market.Listing, _: Mapping[str, str]) -> 
     return json_answer(200, ticker)
 
 
+def _stats(request: Request, listing: market.Listing, _: Mapping[str, str]) -> Answer:
+    day = last_day("coinbase", listing.symbol, request.now_ms)
+    figures = {"open": day.open, "high": day.high, "low": day.low, "last": day.last, "volume": day.volume}
+    return json_answer(200, {name: _text(figure) for name, figure in figures.items()})
+
+
+def _spark_lines(request: Request) -> Answer:
+    """Answer with the hours of the last day of every product, newest first; nothing documents it, but clients ask."""
+    lines = []
+    for listing in market.instruments("coinbase"):
+        chart = Chart("coinbase", listing.symbol, Bar(60), request.now_ms)
+        price = trimmed(market.decimals("coinbase", listing.symbol).price)
+        hours = chart.newest(24, 0, request.now_ms)
+        # Without the volume of a candle's row.
+        points = (
+            f"[{row[0] // 1000},{price(row[3])},{price(row[2])},{price(row[1])},{price(row[4])}]" for row in hours
+        )
+        lines.append(f'"{listing.base}-{listing.quote}":[{",".join(points)}]')
+    return Answer(200, f"{{{','.join(lines)}}}".encode(), {"content-type": "application/json; charset=utf-8"})
+
+
 def _trades(request: Request, listing: market.Listing, parameters: Mapping[str, str]) -> Answer:
-    """Answer with trades, newest first; `after` is the cursor to older ones, and `side` is the maker's."""
+    """
+    Answer with trades, newest first; `side` is the maker's.
+
+    `after` is the cursor to older ones; `before` leaves out what is not newer, and gives the newest page, not the
+    next one.
+    """
     limit = min(parse_whole(parameters.get("limit", "")) or MOST_TRADES, MOST_TRADES)
     after = parse_whole(parameters.get("after", ""))
     before_ms = request.now_ms + 1
     if after is not None:
         before_ms = min(before_ms, (after // TRADES_PER_MINUTE + 1) * MINUTE_MS)
     going_back = trades_before("coinbase", listing.symbol, before_ms)
-    found = list(islice((trade for trade in going_back if after is None or trade.trade_id < after), limit))
+    page = islice((trade for trade in going_back if after is None or trade.trade_id < after), limit)
+    newer_than = parse_whole(parameters.get("before", "")) or 0
+    found = [trade for trade in page if trade.trade_id > newer_than]
     rows = [
         {
             "trade_id": trade.trade_id,
@@ -287,14 +323,25 @@ def _trades(request: Request, listing: market.Listing, parameters: Mapping[str, 
 
 
 def _book(request: Request, listing: market.Listing, parameters: Mapping[str, str]) -> Answer:
-    depth = {"1": 1, "2": 50, "3": 500}.get(parameters.get("level", "1"))
-    if depth is None:
+    depth, show = BOOKS.get(parameters.get("level", "1"), (0, _level))
+    if not depth:
         raise refused(400, "Invalid level")
     bids, asks = book("coinbase", listing.symbol, request.now_ms, depth)
-    sides = {"bids": [_level(level) for level in bids], "asks": [_level(level) for level in asks]}
+    sides = {"bids": [show(level) for level in bids], "asks": [show(level) for level in asks]}
     rest = {"sequence": request.now_ms // 10, "auction_mode": False, "auction": None, "time": _iso(request.now_ms)}
     return json_answer(200, sides | rest)
 
 
 def _level(level: Level) -> list[object]:
     return [_text(level.price), _text(level.size), level.orders]
+
+
+def _order(level: Level) -> list[object]:
+    """Return a price as one order, which the full book does."""
+    return [_text(level.price), _text(level.size), str(uuid.uuid5(uuid.NAMESPACE_OID, str(level.price)))]
+
+
+BOOKS: Mapping[str, tuple[int, Callable[[Level], list[object]]]] = MappingProxyType(
+    {"1": (1, _level), "2": (50, _level), "3": (500, _order)}
+)
+"""How deep the book of each level is, and what it shows of a price."""

@@ -54,7 +54,7 @@ def authenticate(request: Request, keys: KeyRing) -> SimulatedKey:
     key = keys.find("coinbase", str(header.get("kid", "")))
     if key is None or header.get("alg") != ALGORITHMS.get(key.algorithm):
         raise unauthorized()
-    if key.expires_ms is not None and key.expires_ms <= request.now_ms:
+    if key.is_over(request.now_ms):
         raise unauthorized()
     if not is_listed(request.client_address, key.addresses):
         raise unauthorized()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 
@@ -58,11 +59,12 @@ class Faults:
         Switch a fault on.
 
         Raises:
-            ValueError: there is no such kind.
+            ValueError: there is no such kind, or a number is out of its range.
         """
         if fault.kind not in KINDS:
             msg = f"There is no fault {fault.kind!r}; there are {', '.join(sorted(KINDS))}."
             raise ValueError(msg)
+        _check_range(fault)
         with self._lock:
             self._faults.append(fault)
 
@@ -79,6 +81,16 @@ class Faults:
                 if fault.times is not None:
                     fault.times -= 1
         return met
+
+
+def _check_range(fault: Fault) -> None:
+    """Refuse what would only be found out when the fault meets a request."""
+    if not math.isfinite(fault.amount) or (fault.kind == "latency" and fault.amount < 0):
+        msg = f"The amount is a number of seconds, for a latency not below zero; it is {fault.amount}."
+        raise ValueError(msg)
+    if fault.times is not None and fault.times < 1:
+        msg = f"A fault meets at least one request, not {fault.times}."
+        raise ValueError(msg)
 
 
 def answer_with(faults: list[Fault], exchange: SimulatedExchange, request: Request) -> Reply:

@@ -24,7 +24,7 @@ class HuggingFaceHub:
             return json_answer(404, {"error": "Not Found"})
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         key = self._keys.find("huggingface", token) if scheme == "Bearer" else None
-        if key is None or key.kind is KeyKind.EXPIRED:
+        if key is None or key.is_over(request.now_ms):
             return json_answer(401, {"error": "Invalid credentials in Authorization header"})
         return json_answer(200, _whoami(key))
 

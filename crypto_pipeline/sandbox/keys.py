@@ -7,18 +7,39 @@ Values are random in each exchange's own form. How a kind shows in a permission 
 from __future__ import annotations
 
 import base64
+import ipaddress
 import secrets
 import string
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 DAY_MS = 86_400_000
 ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+ALGORITHMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "binance": ("hmac", "ed25519"),
+        "coinbase": ("es256", "eddsa"),
+        "coinbase_exchange": ("hmac",),
+        "okx": ("hmac",),
+        "bybit": ("hmac",),
+        "huggingface": ("hmac",),
+    }
+)
+"""How the keys of each exchange sign, the usual way first; a Hugging Face token signs nothing."""
 
 
 class KeyKind(StrEnum):
@@ -59,6 +80,10 @@ class SimulatedKey:
     revoked: bool
     label: str
 
+    def is_over(self, now_ms: int) -> bool:
+        """Say whether the key has ended."""
+        return self.expires_ms is not None and self.expires_ms <= now_ms
+
 
 class KeyRing:
     """All keys of the sandbox; safe to use from several threads."""
@@ -80,8 +105,17 @@ class KeyRing:
         addresses: tuple[str, ...] | None = None,
         created_ms: int | None = None,
     ) -> SimulatedKey:
-        """Make a key with random values, or the given ones, and remember it."""
-        chosen = algorithm or ("es256" if exchange == "coinbase" else "hmac")
+        """
+        Make a key with random values, or the given ones, and remember it.
+
+        Raises:
+            ValueError: there is no such exchange, it has no such algorithm, or an address or a
+                private key is none.
+        """
+        _check_form(exchange, algorithm, addresses)
+        chosen = algorithm or ALGORITHMS[exchange][0]
+        if api_secret is not None and chosen != "hmac":
+            _check_private_key(api_secret)
         age_days = 100 if kind is KeyKind.OLD else 5
         bound = () if kind is KeyKind.UNBOUND_IP else ("127.0.0.1",)
         key = SimulatedKey(
@@ -119,6 +153,26 @@ class KeyRing:
         """Return every key of an exchange, the revoked ones included."""
         with self._lock:
             return [key for (name, _), key in self._keys.items() if name == exchange]
+
+
+def _check_form(exchange: str, algorithm: str | None, addresses: tuple[str, ...] | None) -> None:
+    if exchange not in ALGORITHMS:
+        msg = f"There is no exchange {exchange!r}; there are {', '.join(ALGORITHMS)}."
+        raise ValueError(msg)
+    if algorithm is not None and algorithm not in ALGORITHMS[exchange]:
+        msg = f"Keys of {exchange} sign with {' or '.join(ALGORITHMS[exchange])}, not with {algorithm!r}."
+        raise ValueError(msg)
+    for address in addresses or ():
+        ipaddress.ip_network(address, strict=False)
+
+
+def _check_private_key(text: str) -> None:
+    """Refuse what is neither a PEM nor the base64 of an Ed25519 key."""
+    if "-----BEGIN" in text:
+        load_pem_private_key(text.replace("\\n", "\n").encode(), password=None)
+    elif len(base64.b64decode(text, validate=True)) not in {32, 64}:
+        msg = "The private key is neither PEM nor the base64 of 32 or 64 bytes."
+        raise ValueError(msg)
 
 
 def _presented(key: SimulatedKey) -> str:

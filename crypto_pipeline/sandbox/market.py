@@ -4,6 +4,9 @@ The made-up market: a pure function of (exchange, symbol, minute).
 All arithmetic is on integers, so that the bytes are the same on every machine: any range, no storage. A price is
 `start * exp(noise)`, the noise a sum of lines between random points at several distances, so that years, days and
 minutes all move. Every exchange sees the same path, a few basis points apart.
+
+Where it must be quick, the market is read as `Row`s of whole numbers (`rows`, `summed`); `minute` and `aggregate`
+give the same as exact decimals.
 """
 
 from __future__ import annotations
@@ -12,7 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
+
+from crypto_pipeline.sandbox.noise import STRETCH, exponential, mixed, mixed_stretch, seed, wave
 
 MINUTE_MS = 60_000
 
@@ -36,6 +42,37 @@ class Minute(NamedTuple):
     trades: int
     taker_buy_volume: Decimal
     taker_buy_quote_volume: Decimal
+
+
+class Row(NamedTuple):
+    """
+    A minute, or a longer candle, in whole numbers.
+
+    Prices count the exchange's ticks and volumes its lots; the two quote volumes count ticks times lots.
+    """
+
+    open_time_ms: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    quote_volume: int
+    trades: int
+    taker_buy_volume: int
+    taker_buy_quote_volume: int
+
+
+class Decimals(NamedTuple):
+    """How many decimals the whole numbers of a `Row` have."""
+
+    price: int
+    volume: int
+
+    @property
+    def quote_volume(self) -> int:
+        """Return the decimals of a quote volume: a price times a volume."""
+        return self.price + self.volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +127,35 @@ _QUIET_PERMILLE = {"coinbase": 12, "binance": 0, "okx": 1, "bybit": 1}
 _OCTAVES = ((525_600, 450_000), (87_660, 160_000), (14_400, 60_000), (2_880, 25_000), (480, 9_000), (90, 3_200),
             (18, 1_300), (4, 600), (1, 330))  # fmt: skip
 _BETWEEN_EXCHANGES = (30, 260)
-_MASK = 2**64 - 1
-_ONE = 1 << 44
-_LN2 = 693_147  # millionths
 
 
 def instruments(exchange: str) -> list[Listing]:
     """Return every market of the exchange, sorted by symbol."""
-    return [_listing(exchange, symbol) for symbol in sorted(_COINS)]
+    return [listing(exchange, symbol) for symbol in sorted(_COINS)]
+
+
+@lru_cache(maxsize=64)
+def listing(exchange: str, symbol: str) -> Listing:
+    """
+    Return one market of the exchange.
+
+    Raises:
+        KeyError: the symbol is not listed.
+    """
+    coin = _COINS[symbol]
+    base, _, quote = symbol.partition("-")
+    lot = Decimal(1).scaleb(-coin.lot_decimals)
+    # Each exchange listed it some days after the first one.
+    days = 0 if exchange == "binance" else 20 + mixed(seed(exchange, symbol), 7) % 60
+    listed = int(datetime.fromisoformat(coin.listed).replace(tzinfo=UTC).timestamp() * 1000) + days * 86_400_000
+    return Listing(symbol, base, quote, Decimal(1).scaleb(-decimals(exchange, symbol).price), lot, lot, listed)
+
+
+@lru_cache(maxsize=64)
+def decimals(exchange: str, symbol: str) -> Decimals:
+    """Return the decimals of the market's rows."""
+    coin = _COINS[symbol]
+    return Decimals(_FINER_PRICES.get((exchange, symbol), coin.tick_decimals), coin.lot_decimals)
 
 
 def minute(exchange: str, symbol: str, open_time_ms: int) -> Minute:
@@ -108,146 +166,170 @@ def minute(exchange: str, symbol: str, open_time_ms: int) -> Minute:
         KeyError: the symbol is not listed.
         ValueError: the time is not the opening of a minute, or lies before the listing.
     """
-    number, rest = divmod(open_time_ms, MINUTE_MS)
-    listing = _listing(exchange, symbol)
-    if rest or open_time_ms < listing.listed_ms:
-        msg = f"{symbol} has no minute that opens at {open_time_ms}."
-        raise ValueError(msg)
-    chance = _mixed(_seed(exchange, symbol), number)
-    opened = _close(exchange, symbol, number - 1)
-    if _is_quiet(exchange, symbol, number):
-        return _row(exchange, symbol, number, (opened,) * 4, 0, 0, 0)
-    closed = _close(exchange, symbol, number)
-    wick = max(1, opened * (chance & 255) // 600_000)
-    high = max(opened, closed) + wick * (chance >> 8 & 7) // 7
-    low = max(1, min(opened, closed) - wick * (chance >> 11 & 7) // 7)
-    # Turnover: busier when the price moves, and by chance, from a tenth to three times the usual.
-    turnover = (
-        _COINS[symbol].turnover * (100 + (chance >> 14 & 2047)) // 700 * (1 + abs(closed - opened) * 900 // opened)
-    )
-    trades = 1 + turnover // (350 + (chance >> 25 & 255))
-    return _row(exchange, symbol, number, (opened, high, low, closed), turnover, trades, chance >> 33 & 255)
+    (row,) = rows(exchange, symbol, open_time_ms, 1)
+    return exact(row, decimals(exchange, symbol))
 
 
 def aggregate(exchange: str, symbol: str, open_time_ms: int, minutes: int) -> Minute:
     """Return the `minutes` from `open_time_ms` as one candle."""
-    rows = [minute(exchange, symbol, open_time_ms + index * MINUTE_MS) for index in range(minutes)]
+    return exact(summed(exchange, symbol, open_time_ms, minutes), decimals(exchange, symbol))
+
+
+def exact(row: Row, places: Decimals) -> Minute:
+    """Return a row as exact decimals."""
+    price, volume, quote = (Decimal(1).scaleb(-count) for count in (*places, places.quote_volume))
     return Minute(
-        open_time_ms,
-        rows[0].open,
-        max(row.high for row in rows),
-        min(row.low for row in rows),
-        rows[-1].close,
-        sum((row.volume for row in rows), start=rows[0].volume * 0),
-        sum((row.quote_volume for row in rows), start=rows[0].quote_volume * 0),
-        sum(row.trades for row in rows),
-        sum((row.taker_buy_volume for row in rows), start=rows[0].taker_buy_volume * 0),
-        sum((row.taker_buy_quote_volume for row in rows), start=rows[0].taker_buy_quote_volume * 0),
+        open_time_ms=row.open_time_ms,
+        open=row.open * price,
+        high=row.high * price,
+        low=row.low * price,
+        close=row.close * price,
+        volume=row.volume * volume,
+        quote_volume=row.quote_volume * quote,
+        trades=row.trades,
+        taker_buy_volume=row.taker_buy_volume * volume,
+        taker_buy_quote_volume=row.taker_buy_quote_volume * quote,
     )
 
 
-@lru_cache(maxsize=64)
-def _listing(exchange: str, symbol: str) -> Listing:
-    coin = _COINS[symbol]
-    base, _, quote = symbol.partition("-")
-    lot = Decimal(1).scaleb(-coin.lot_decimals)
-    # Each exchange listed it some days after the first one.
-    days = 0 if exchange == "binance" else 20 + _mixed(_seed(exchange, symbol), 7) % 60
-    listed = int(datetime.fromisoformat(coin.listed).replace(tzinfo=UTC).timestamp() * 1000) + days * 86_400_000
-    return Listing(symbol, base, quote, Decimal(1).scaleb(-_tick_decimals(exchange, symbol)), lot, lot, listed)
+def rows(exchange: str, symbol: str, open_time_ms: int, count: int) -> list[Row]:
+    """
+    Return the `count` minutes from `open_time_ms`, oldest first.
+
+    Raises:
+        KeyError: the symbol is not listed.
+        ValueError: the time is not the opening of a minute, or lies before the listing.
+    """
+    first, rest = divmod(open_time_ms, MINUTE_MS)
+    if rest or open_time_ms < listing(exchange, symbol).listed_ms:
+        msg = f"{symbol} has no minute that opens at {open_time_ms}."
+        raise ValueError(msg)
+    if count < 1:
+        return []
+    index, skipped = divmod(first, STRETCH)
+    if skipped + count <= STRETCH:
+        return _stretch(exchange, symbol, index)[skipped : skipped + count]
+    last = (first + count - 1) // STRETCH
+    stretches = [_stretch(exchange, symbol, index) for index in range(index, last + 1)]
+    return list(chain.from_iterable(stretches))[skipped : skipped + count]
 
 
-@lru_cache(maxsize=64)
-def _tick_decimals(exchange: str, symbol: str) -> int:
-    return _FINER_PRICES.get((exchange, symbol), _COINS[symbol].tick_decimals)
+def summed(exchange: str, symbol: str, open_time_ms: int, minutes: int) -> Row:
+    """
+    Return the `minutes` from `open_time_ms` as one candle.
+
+    Raises:
+        KeyError: the symbol is not listed.
+        ValueError: the time is not the opening of a minute, or lies before the listing, or there is no minute.
+    """
+    if minutes < 1:
+        msg = "A candle has at least one minute."
+        raise ValueError(msg)
+    first = open_time_ms // MINUTE_MS
+    end = first + minutes
+    begin_whole, end_whole = -(-first // STRETCH), end // STRETCH
+    if begin_whole >= end_whole:
+        return _sum_of(rows(exchange, symbol, open_time_ms, minutes))
+    before, after = begin_whole * STRETCH - first, end - end_whole * STRETCH
+    # Whole stretches are remembered as one row each: a long candle is made of them.
+    parts = rows(exchange, symbol, open_time_ms, before)
+    parts += [_stretch_sum(exchange, symbol, index) for index in range(begin_whole, end_whole)]
+    parts += rows(exchange, symbol, end_whole * STRETCH * MINUTE_MS, after)
+    return _sum_of(parts)
 
 
-@lru_cache(maxsize=64)
-def _seed(*names: str) -> int:
-    """Return a number that belongs to the names, the same on every machine (FNV-1a)."""
-    number = 0xCBF29CE484222325
-    for byte in "/".join(names).encode():
-        number = (number ^ byte) * 0x100000001B3 & _MASK
-    return number
+def joined(earlier: Row, later: Row) -> Row:
+    """Return two candles that follow each other as one."""
+    return _sum_of([earlier, later])
 
 
-def _mixed(seed: int, index: int) -> int:
-    """Return the random 64 bits at `index` (SplitMix64)."""
-    number = (seed + index * 0x9E3779B97F4A7C15) & _MASK
-    number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-    number = (number ^ number >> 27) * 0x94D049BB133111EB & _MASK
-    return number ^ number >> 31
+def _sum_of(found: list[Row]) -> Row:
+    _, _, highs, lows, _, *sums = zip(*found, strict=True)
+    return Row(found[0].open_time_ms, found[0].open, max(highs), min(lows), found[-1].close, *map(sum, sums))
 
 
-@lru_cache(maxsize=200_000)
-def _point(seed: int, index: int) -> int:
-    """Return the random point at `index`, from -2**16 to 2**16."""
-    return (_mixed(seed, index) & 0x1FFFF) - 0x10000
+@lru_cache(maxsize=16_384)
+def _stretch_sum(exchange: str, symbol: str, index: int) -> Row:
+    return _sum_of(_stretch(exchange, symbol, index))
 
 
-def _wave(seed: int, number: int, distance: int, height: int) -> int:
-    """Return the line between the two points around `number`, `height` high."""
-    index, way = divmod(number, distance)
-    left = _point(seed, index)
-    value = left if way == 0 else left + (_point(seed, index + 1) - left) * way // distance
-    return value * height >> 16
+@lru_cache(maxsize=128)
+def _stretch(exchange: str, symbol: str, index: int) -> list[Row]:
+    """Return the rows of one stretch of minutes."""
+    first = index * STRETCH
+    numbers = range(first, first + STRETCH)
+    chances = mixed_stretch(seed(exchange, symbol), first)
+    closes = _closes(exchange, symbol, index)
+    usual_turnover, places = _COINS[symbol].turnover, decimals(exchange, symbol)
+    unit = 10**places.quote_volume
+    opened = _close_before(exchange, symbol, first)
+    found = []
+    for number, is_quiet, closed, chance in zip(
+        numbers, _quiet_stretch(exchange, symbol, first), closes, chances, strict=True
+    ):
+        if is_quiet:
+            found.append(Row(number * MINUTE_MS, opened, opened, opened, opened, 0, 0, 0, 0, 0))
+            continue
+        lower, upper = (opened, closed) if opened < closed else (closed, opened)
+        wick = opened * (chance & 255) // 600_000 or 1
+        low = lower - wick * (chance >> 11 & 7) // 7
+        # Turnover: busier when the price moves, and by chance, from a tenth to three times the usual.
+        turnover = usual_turnover * (100 + (chance >> 14 & 2047)) // 700 * (1 + (upper - lower) * 900 // opened)
+        middle = (opened + closed) // 2 or 1
+        lots = turnover * unit // middle or 1
+        bought = lots * (chance >> 33 & 255) // 255
+        found.append(
+            Row(
+                number * MINUTE_MS,
+                opened,
+                upper + wick * (chance >> 8 & 7) // 7,
+                low if low > 0 else 1,
+                closed,
+                lots,
+                lots * middle,
+                1 + turnover // (350 + (chance >> 25 & 255)),
+                bought,
+                bought * middle,
+            )
+        )
+        opened = closed
+    return found
 
 
-@lru_cache(maxsize=1 << 18)
-def _raw_close(exchange: str, symbol: str, number: int) -> int:
-    """Return the price at the end of a minute in ticks, as if there was a trade in it."""
-    seed = _seed(symbol)
-    noise = sum(_wave(seed + octave, number, *shape) for octave, shape in enumerate(_OCTAVES))
-    noise += _wave(_seed(exchange, symbol), number, *_BETWEEN_EXCHANGES)
-    price = _COINS[symbol].start * _exp(noise) >> 44
-    return max(1, price // int(10 ** (12 - _tick_decimals(exchange, symbol))))
+@lru_cache(maxsize=256)
+def _closes(exchange: str, symbol: str, index: int) -> list[int]:
+    """Return the prices at the ends of a stretch of minutes in ticks, as if there was a trade in each."""
+    own = wave(seed(exchange, symbol), index * STRETCH, *_BETWEEN_EXCHANGES)
+    start, unit = _COINS[symbol].start, 10 ** (12 - decimals(exchange, symbol).price)
+    common = _common_noise(symbol, index)
+    return [(start * exponential(one + other) >> 44) // unit or 1 for one, other in zip(common, own, strict=True)]
 
 
-def _exp(millionths: int) -> int:
-    """Return e to the power of `millionths` / 1e6, times 2**44."""
-    doublings, rest = divmod(millionths, _LN2)
-    step = rest * _ONE // 1_000_000
-    total = term = _ONE
-    for divisor in range(1, 12):
-        term = (term * step >> 44) // divisor
-        total += term
-    return total << doublings if doublings >= 0 else total >> -doublings
+@lru_cache(maxsize=512)
+def _common_noise(symbol: str, index: int) -> list[int]:
+    """Return what moves a symbol at every exchange, in millionths of the logarithm, for a stretch of minutes."""
+    start, first = seed(symbol), index * STRETCH
+    waves = [wave(start + octave, first, *shape) for octave, shape in enumerate(_OCTAVES)]
+    return [sum(heights) for heights in zip(*waves, strict=True)]
 
 
-def _is_quiet(exchange: str, symbol: str, number: int) -> bool:
-    permille = _QUIET_PERMILLE.get(exchange, 0) * (1 if symbol in {"BTC-USDT", "ETH-USDT"} else 5)
-    return _mixed(_seed(exchange, symbol, "quiet"), number) % 1000 < permille
-
-
-def _close(exchange: str, symbol: str, number: int) -> int:
-    """Return the last price of a minute in ticks: that of the last minute with a trade."""
-    while _is_quiet(exchange, symbol, number):
+def _close_before(exchange: str, symbol: str, number: int) -> int:
+    """Return the last price before a minute in ticks: that of the last minute with a trade."""
+    permille, start = _quiet_permille(exchange, symbol), seed(exchange, symbol, "quiet")
+    number -= 1
+    while mixed(start, number) % 1000 < permille:
         number -= 1
-    return _raw_close(exchange, symbol, number)
+    index, place = divmod(number, STRETCH)
+    return _closes(exchange, symbol, index)[place]
 
 
-def _row(
-    exchange: str, symbol: str, number: int, prices: tuple[int, ...], turnover: int, trades: int, taker: int
-) -> Minute:
-    """Return the minute with its numbers at the exchange's increments."""
-    tick, lot = _tick_decimals(exchange, symbol), _COINS[symbol].lot_decimals
-    opened, high, low, closed = prices
-    middle = (opened + closed) // 2 or 1
-    lots = max(1, turnover * 10 ** (tick + lot) // middle) if trades else 0
-    bought = lots * taker // 255
-    return Minute(
-        number * MINUTE_MS,
-        _decimal(opened, tick),
-        _decimal(high, tick),
-        _decimal(low, tick),
-        _decimal(closed, tick),
-        _decimal(lots, lot),
-        _decimal(lots * middle, tick + lot),
-        trades,
-        _decimal(bought, lot),
-        _decimal(bought * middle, tick + lot),
-    )
+def _quiet_stretch(exchange: str, symbol: str, first: int) -> list[bool]:
+    """Return for a stretch of minutes whether each passes without a trade."""
+    permille = _quiet_permille(exchange, symbol)
+    if not permille:
+        return [False] * STRETCH
+    return [number % 1000 < permille for number in mixed_stretch(seed(exchange, symbol, "quiet"), first)]
 
 
-def _decimal(units: int, decimals: int) -> Decimal:
-    return Decimal(units).scaleb(-decimals)
+def _quiet_permille(exchange: str, symbol: str) -> int:
+    return _QUIET_PERMILLE.get(exchange, 0) * (1 if symbol in {"BTC-USDT", "ETH-USDT"} else 5)

@@ -7,7 +7,7 @@ Read the OKX v5 manual, "Order book trading - Market data" and "Public data". Si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -16,16 +16,18 @@ from crypto_pipeline.sandbox import market
 from crypto_pipeline.sandbox.bars import MONDAY_MINUTES, WEEK_MINUTES, Bar, Chart
 from crypto_pipeline.sandbox.interface import Answer, Request, json_answer
 from crypto_pipeline.sandbox.keys import KeyRing
-from crypto_pipeline.sandbox.okx_private import account_config, authenticate, refused
+from crypto_pipeline.sandbox.okx_private import account_config, authenticate, currencies, refused
 from crypto_pipeline.sandbox.quotes import Level, book, last_day, newest_trades
 from crypto_pipeline.sandbox.rates import RollingWindow
 from crypto_pipeline.sandbox.refusal import RefusalError, parse_parameters, parse_whole
+from crypto_pipeline.sandbox.text import trimmed
 
 NEWEST_BARS = 1440
 """`market/candles` knows only so many bars; older ones are in `market/history-candles`."""
 MOST_CANDLES = 300
 SHANGHAI_MINUTES = -8 * 60
 """Bars of six hours and more open at UTC+8, unless their name ends in `utc`."""
+JSON = {"content-type": "application/json;charset=UTF-8"}
 HOUR = 60
 DAY = 24 * HOUR
 
@@ -77,7 +79,10 @@ class OkxExchange:
     def __init__(self, keys: KeyRing, *, limits: bool = True) -> None:
         self._keys = keys
         self._limits = limits
-        self._config_window = RollingWindow(5, 2000)
+        self._signed = {
+            "/api/v5/account/config": (RollingWindow(5, 2000), account_config),
+            "/api/v5/asset/currencies": (RollingWindow(6, 1000), currencies),
+        }
         self._routes = {
             "/api/v5/public/time": Route(RollingWindow(10, 2000), _time),
             "/api/v5/public/instruments": Route(RollingWindow(20, 2000), _instruments, counted_by="instType"),
@@ -104,8 +109,8 @@ class OkxExchange:
     def _answer(self, request: Request) -> Answer:
         if request.method != "GET":
             raise refused(405, "50115", "Invalid request method")
-        if request.path == "/api/v5/account/config":
-            return self._account_config(request)
+        if request.path in self._signed:
+            return self._signed_answer(request)
         route = self._routes.get(request.path)
         if route is None:
             raise refused(404, "404", "The requested path does not exist.")
@@ -115,13 +120,14 @@ class OkxExchange:
             raise refused(*FAULTS["rate_limited"])
         return route.reply(request, parameters)
 
-    def _account_config(self, request: Request) -> Answer:
+    def _signed_answer(self, request: Request) -> Answer:
+        window, reply = self._signed[request.path]
         key = authenticate(request, self._keys)
         # The manual lists 50011 with HTTP 429 and with HTTP 200, without saying when: here, a private route
         # answers 200 and a public one 429, so that a client must know both.
-        if self._limits and not self._config_window.take(key.api_key, request.now_ms):
+        if self._limits and not window.take(key.api_key, request.now_ms):
             raise refused(200, "50011", "Too Many Requests")
-        return account_config(key)
+        return reply(key)
 
 
 def _data(rows: list[object]) -> Answer:
@@ -160,6 +166,14 @@ def _whole(parameters: Mapping[str, str], name: str, default: int) -> int:
     if number is None:
         raise refused(400, "51000", f"Parameter {name} error")
     return number
+
+
+def _limit(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """Return how many rows are wanted; more than there may be are cut."""
+    wanted = _whole(parameters, name, default)
+    if wanted < 1:
+        raise refused(400, "51000", f"Parameter {name} error")
+    return min(wanted, most)
 
 
 def _instruments(_: Request, parameters: Mapping[str, str]) -> Answer:
@@ -207,21 +221,32 @@ def _candle_rows(request: Request, parameters: Mapping[str, str], newest_bars: i
     bar = BARS.get(parameters.get("bar") or "1m")
     if bar is None:
         raise refused(400, "51000", "Parameter bar error")
-    limit = min(_whole(parameters, "limit", 100), MOST_CANDLES)
+    limit = _limit(parameters, "limit", 100, MOST_CANDLES)
     first = _whole(parameters, "before", -1) + 1
     last = _whole(parameters, "after", request.now_ms + 1) - 1
     if newest_bars is not None:
         oldest = bar.shift(bar.opening(request.now_ms), 1 - newest_bars)
         first = max(first, oldest)
     found = Chart("okx", symbol, bar, request.now_ms).newest(limit, first, last)
-    return _data([_row(minute, is_finished=bar.shift(minute.open_time_ms, 1) <= request.now_ms) for minute in found])
+    # A bar is finished if the next one could have begun: only the first row can be unfinished.
+    is_running = bool(found) and bar.shift(found[0].open_time_ms, 1) > request.now_ms
+    rows = ",".join(_texts(found, market.decimals("okx", symbol), is_running=is_running))
+    # Put together as text: all that the rows hold is digits.
+    return Answer(200, f'{{"code":"0","msg":"","data":[{rows}]}}'.encode(), JSON)
 
 
-def _row(minute: market.Minute, *, is_finished: bool) -> list[str]:
-    prices = [_text(price) for price in (minute.open, minute.high, minute.low, minute.close)]
-    quote = _text(minute.quote_volume)
-    # For spot, `vol` counts the base currency, `volCcy` and `volCcyQuote` the quote currency.
-    return [str(minute.open_time_ms), *prices, _text(minute.volume), quote, quote, "1" if is_finished else "0"]
+def _texts(rows: list[market.Row], decimals: market.Decimals, *, is_running: bool) -> Iterator[str]:
+    """Return the nine columns of each candle as JSON; all of them are strings, and the last says `1` if it is over."""
+    price, volume, quote = trimmed(decimals.price), trimmed(decimals.volume), trimmed(decimals.quote_volume)
+    confirm = "0" if is_running else "1"
+    for row in rows:
+        turnover = quote(row[6])
+        # For spot, `vol` counts the base currency, `volCcy` and `volCcyQuote` the quote currency.
+        yield (
+            f'["{row[0]}","{price(row[1])}","{price(row[2])}","{price(row[3])}","{price(row[4])}",'
+            f'"{volume(row[5])}","{turnover}","{turnover}","{confirm}"]'
+        )
+        confirm = "1"
 
 
 def _ticker(request: Request, parameters: Mapping[str, str]) -> Answer:
@@ -263,7 +288,7 @@ def _day_began_at(symbol: str, bar: str, now_ms: int) -> str:
 
 def _books(request: Request, parameters: Mapping[str, str]) -> Answer:
     symbol = _instrument(parameters)
-    depth = min(_whole(parameters, "sz", 1), 400)
+    depth = _limit(parameters, "sz", 1, 400)
     bids, asks = book("okx", symbol, request.now_ms, depth)
     levels = {"asks": [_level(level) for level in asks], "bids": [_level(level) for level in bids]}
     return _data([levels | {"ts": str(request.now_ms), "seqId": request.now_ms // 1000}])
@@ -275,7 +300,7 @@ def _level(level: Level) -> list[str]:
 
 def _trades(request: Request, parameters: Mapping[str, str]) -> Answer:
     symbol = _instrument(parameters)
-    limit = min(_whole(parameters, "limit", 100), 500)
+    limit = _limit(parameters, "limit", 100, 500)
     rows: list[object] = [
         {
             "instId": symbol,

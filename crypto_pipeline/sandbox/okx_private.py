@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from crypto_pipeline.sandbox import market
 from crypto_pipeline.sandbox.interface import Answer, Request, json_answer
 from crypto_pipeline.sandbox.keys import KeyKind, KeyRing, SimulatedKey
 from crypto_pipeline.sandbox.refusal import RefusalError, is_listed
@@ -107,6 +108,19 @@ def account_config(key: SimulatedKey) -> Answer:
     return json_answer(200, {"code": "0", "data": [config], "msg": ""})
 
 
+def currencies(_: SimulatedKey) -> Answer:
+    """Return `GET /api/v5/asset/currencies`, which general clients read before anything else."""
+    listings = market.instruments("okx")
+    codes = sorted({code for listing in listings for code in (listing.base, listing.quote)})
+    closed = {"canDep": False, "canWd": False, "canInternal": False, "mainNet": True}
+    amounts = {"minFee": "0", "maxFee": "0", "minWd": "0", "maxWd": "0", "wdQuota": "0", "usedWdQuota": "0"}
+    rows = [
+        {"ccy": code, "name": code, "chain": f"{code}-{code}", "wdTickSz": "8", "logoLink": "", **closed, **amounts}
+        for code in codes
+    ]
+    return json_answer(200, {"code": "0", "data": rows, "msg": ""})
+
+
 def _known_key(request: Request, keys: KeyRing) -> SimulatedKey:
     presented = request.headers["ok-access-key"]
     if not KEY_FORM.fullmatch(presented):
@@ -114,7 +128,7 @@ def _known_key(request: Request, keys: KeyRing) -> SimulatedKey:
     key = keys.find("okx", presented)
     if key is None:
         raise refused(200, "50119", "API key doesn't exist")
-    if key.expires_ms is not None and key.expires_ms <= request.now_ms:
+    if key.is_over(request.now_ms):
         raise refused(401, "50111", "Invalid OK-ACCESS-KEY")
     if request.headers.get("x-simulated-trading") == "1":
         raise refused(401, "50101", "APIKey does not match current environment.")

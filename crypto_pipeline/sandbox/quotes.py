@@ -41,6 +41,7 @@ class Day:
     low: Decimal
     volume: Decimal
     quote_volume: Decimal
+    trades: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def last_day(exchange: str, symbol: str, now_ms: int) -> Day:
     begin = max(end - DAY_MINUTES * MINUTE_MS, listed_ms(exchange, symbol))
     day = market.aggregate(exchange, symbol, begin, (end - begin) // MINUTE_MS)
     last = last_price(exchange, symbol, now_ms)
-    return Day(last, day.open, max(day.high, last), min(day.low, last), day.volume, day.quote_volume)
+    return Day(last, day.open, max(day.high, last), min(day.low, last), day.volume, day.quote_volume, day.trades)
 
 
 def newest_trades(exchange: str, symbol: str, now_ms: int, count: int) -> list[Trade]:
@@ -80,6 +81,15 @@ def trades_before(exchange: str, symbol: str, before_ms: int) -> Iterator[Trade]
             if trade.time_ms < before_ms:
                 yield trade
         open_ms -= MINUTE_MS
+
+
+def trades_from(exchange: str, symbol: str, from_ms: int, until_ms: int) -> Iterator[Trade]:
+    """Go forward through the trades made from one moment to another, oldest first."""
+    from_ms = max(from_ms, listed_ms(exchange, symbol))
+    for open_ms in range(from_ms - from_ms % MINUTE_MS, until_ms + 1, MINUTE_MS):
+        for trade in _minute_trades(exchange, symbol, open_ms):
+            if from_ms <= trade.time_ms <= until_ms:
+                yield trade
 
 
 def _minute_trades(exchange: str, symbol: str, open_ms: int) -> list[Trade]:
@@ -107,7 +117,7 @@ def _minute_trades(exchange: str, symbol: str, open_ms: int) -> list[Trade]:
 
 def book(exchange: str, symbol: str, now_ms: int, depth: int) -> tuple[list[Level], list[Level]]:
     """Return `depth` bids and `depth` asks, best first, one tick apart around the last price."""
-    listing = next(entry for entry in market.instruments(exchange) if entry.symbol == symbol)
+    listing = market.listing(exchange, symbol)
     last = last_price(exchange, symbol, now_ms)
     bids = [_level(last - listing.tick * step, listing.lot, step, now_ms) for step in range(1, depth + 1)]
     asks = [_level(last + listing.tick * step, listing.lot, step, now_ms) for step in range(1, depth + 1)]

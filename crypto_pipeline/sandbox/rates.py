@@ -41,7 +41,8 @@ class RollingWindow:
 
     def _recent(self, caller: str, now_ms: int) -> deque[int]:
         taken = self._taken[caller]
-        while taken and taken[0] <= now_ms - self.window_ms:
+        # What lies ahead of now was taken under a clock fault that is over.
+        while taken and not now_ms - self.window_ms < taken[0] <= now_ms:
             taken.popleft()
         return taken
 

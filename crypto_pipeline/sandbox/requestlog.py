@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import threading
+from collections import deque
 from typing import Any
 
 from crypto_pipeline.sandbox.interface import Request
@@ -14,12 +15,15 @@ KEY_HEADERS = ("x-mbx-apikey", "ok-access-key", "x-bapi-api-key", "cb-access-key
 _SIGNATURE = re.compile(r"(^|&)signature=[^&]*")
 
 
+MOST_ENTRIES = 100_000
+
+
 class RequestLog:
-    """The requests so far, in order; safe to use from several threads."""
+    """The latest requests, in order; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: list[dict[str, Any]] = []
+        self._entries: deque[dict[str, Any]] = deque(maxlen=MOST_ENTRIES)
 
     def add(self, exchange: str, request: Request, key: str | None, status: int | None) -> None:
         """Remember one request; its signature is left out."""
@@ -36,7 +40,7 @@ class RequestLog:
             self._entries.append(entry)
 
     def all(self) -> list[dict[str, Any]]:
-        """Return the requests so far."""
+        """Return the latest requests."""
         with self._lock:
             return list(self._entries)
 

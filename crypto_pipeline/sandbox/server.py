@@ -7,14 +7,17 @@ The sandbox: every simulated exchange on its own loopback port, and a control po
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.sandbox.binance import BinanceExchange
 from crypto_pipeline.sandbox.bybit import BybitExchange
 from crypto_pipeline.sandbox.coinbase import CoinbaseAdvanced
@@ -32,6 +35,7 @@ HOST = "127.0.0.1"
 CONTROL = "control"
 NAMES = ("binance", "coinbase", "coinbase_exchange", "okx", "bybit", "huggingface")
 START_SECONDS = 20
+STOP_SECONDS = 20
 
 
 class Sandbox:
@@ -103,16 +107,35 @@ class Sandbox:
         return int(self._clock() * 1000)
 
     async def start(self) -> list[asyncio.Server]:
-        """Listen on every port and fill `urls`."""
-        servers = []
+        """
+        Listen on every port and fill `urls`.
+
+        Raises:
+            ConfigurationError: a port is in use.
+        """
+        servers: list[asyncio.Server] = []
         responders = {name: self._responder(name) for name in self._exchanges} | {CONTROL: self._control}
-        for name, respond in responders.items():
-            server = await asyncio.start_server(
-                connection_handler(respond, self.now_ms), HOST, self._ports.get(name, 0), backlog=256
-            )
-            self.urls[name] = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
-            servers.append(server)
+        try:
+            for name, respond in responders.items():
+                servers.append(await self._listen(name, respond))
+        except ConfigurationError:
+            await _close(servers)
+            raise
         return servers
+
+    async def _listen(self, name: str, respond: Callable[[Request], Reply]) -> asyncio.Server:
+        port = self._ports.get(name, 0)
+        try:
+            server = await asyncio.start_server(connection_handler(respond, self.now_ms), HOST, port, backlog=256)
+        except (OSError, OverflowError) as error:
+            why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "there is no such port"
+            msg = (
+                f"The sandbox cannot listen on port {port} for {name}: {why.lower()}. "
+                "Stop what uses it, or choose another first port; 0 takes free ones."
+            )
+            raise ConfigurationError(msg) from error
+        self.urls[name] = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+        return server
 
     def _responder(self, name: str) -> Callable[[Request], Reply]:
         exchange = self._exchanges[name]
@@ -135,36 +158,33 @@ class Sandbox:
 def running_sandbox(
     ports: Mapping[str, int] | None = None, *, clock: Callable[[], float] = time.time, limits: bool = True
 ) -> Iterator[Sandbox]:
-    """Run a sandbox in a thread of its own and stop it at the end."""
+    """
+    Run a sandbox in a thread of its own and stop it at the end.
+
+    Raises:
+        ConfigurationError: a port is in use.
+    """
     sandbox = Sandbox(ports, clock=clock, limits=limits)
-    loop = asyncio.new_event_loop()
-    started: threading.Event = threading.Event()
-    failures: list[BaseException] = []
-    servers: list[asyncio.Server] = []
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
-    def work() -> None:
-        asyncio.set_event_loop(loop)
+    async def work() -> None:
+        stop = asyncio.Event()
+        await _serve_until(stop, sandbox, lambda _: started.set_result((asyncio.get_running_loop(), stop)))
+
+    def run() -> None:
         try:
-            servers.extend(loop.run_until_complete(sandbox.start()))
-        except OSError as error:
-            failures.append(error)
-            return
-        finally:
-            started.set()
-        loop.run_forever()
+            asyncio.run(work())
+        except ConfigurationError as error:
+            started.set_exception(error)
 
-    thread = threading.Thread(target=work, name="sandbox", daemon=True)
+    thread = threading.Thread(target=run, name="sandbox", daemon=True)
     thread.start()
-    started.wait(START_SECONDS)
+    loop, stop = started.result(START_SECONDS)
     try:
-        if failures:
-            raise failures[0]
         yield sandbox
     finally:
-        loop.call_soon_threadsafe(loop.stop) if thread.is_alive() else None
-        thread.join(START_SECONDS)
-        loop.run_until_complete(_close(servers))
-        loop.close()
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(STOP_SECONDS)
 
 
 def serve(first_port: int, announce: Callable[[Mapping[str, str]], None]) -> None:
@@ -176,17 +196,21 @@ def serve(first_port: int, announce: Callable[[Mapping[str, str]], None]) -> Non
         announce: is told the addresses, by name, once everything listens.
 
     Raises:
-        OSError: a port is in use.
+        ConfigurationError: a port is in use.
     """
     names = [*NAMES, CONTROL]
     ports = {name: first_port + offset for offset, name in enumerate(names)} if first_port else {}
-    asyncio.run(_serve(Sandbox(ports), announce))
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await _serve_until(stop, Sandbox(ports), announce)
+
+    asyncio.run(work())
 
 
-async def _serve(sandbox: Sandbox, announce: Callable[[Mapping[str, str]], None]) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+async def _serve_until(stop: asyncio.Event, sandbox: Sandbox, announce: Callable[[Mapping[str, str]], None]) -> None:
     servers = await sandbox.start()
     announce(sandbox.urls)
     await stop.wait()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
+from http import HTTPStatus
 
 import h11
 
@@ -19,6 +21,7 @@ from crypto_pipeline.sandbox.interface import Answer, Request
 
 MAX_BODY = 1 << 20
 COMPRESS_FROM = 1024
+LINGER_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,10 @@ def connection_handler(
         try:
             while await connection.serve_one(respond, clock_ms):
                 pass
-        except (ConnectionError, h11.RemoteProtocolError, asyncio.IncompleteReadError):
-            pass  # the caller went away or does not speak HTTP
+        except (ConnectionError, asyncio.CancelledError):
+            # The caller went away, or the sandbox stops. Nobody waits for this task, and Python 3.11 would print
+            # a cancellation that comes out of it.
+            pass
         finally:
             writer.close()
 
@@ -70,7 +75,11 @@ class _Connection:
 
     async def serve_one(self, respond: Respond, clock_ms: Callable[[], int]) -> bool:
         """Answer one request and say whether another may follow."""
-        head, body = await self._read()
+        try:
+            head, body = await self._read()
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error.error_status_hint, clock_ms())
+            return False
         if head is None:
             return False
         request = _request(head, body, self._address, clock_ms())
@@ -80,9 +89,7 @@ class _Connection:
         if reply.answer is None:
             self._writer.transport.abort()
             return False
-        await self._send(
-            reply.answer, cut=reply.cut_body, may_compress="gzip" in request.headers.get("accept-encoding", "")
-        )
+        await self._send(reply.answer, request, cut=reply.cut_body)
         if reply.cut_body:
             self._writer.transport.abort()
             return False
@@ -92,6 +99,12 @@ class _Connection:
         return True
 
     async def _read(self) -> tuple[h11.Request | None, bytes]:
+        """
+        Return the next request, or none if the caller closed the connection.
+
+        Raises:
+            h11.RemoteProtocolError: what arrives is no HTTP, or too long.
+        """
         head, body = None, b""
         while True:
             event = self._http.next_event()
@@ -102,25 +115,50 @@ class _Connection:
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
                 if len(body) > MAX_BODY:
-                    raise ConnectionError
+                    raise h11.RemoteProtocolError("the body is too long", error_status_hint=413)
             elif isinstance(event, h11.EndOfMessage):
                 return head, body
-            else:  # the caller closed the connection
+            else:
                 return None, b""
 
-    async def _send(self, answer: Answer, *, cut: bool, may_compress: bool) -> None:
-        body, headers = answer.body, {"date": formatdate(usegmt=True), **answer.headers}
-        if may_compress and len(body) >= COMPRESS_FROM:
+    async def _refuse(self, status: int, now_ms: int) -> None:
+        """Tell a caller that does not keep to HTTP so, and how."""
+        body = f"{HTTPStatus(status).phrase}\n".encode()
+        headers = {
+            "date": formatdate(now_ms / 1000, usegmt=True),
+            "content-type": "text/plain",
+            "content-length": str(len(body)),
+            "connection": "close",
+        }
+        await self._write(status, headers, body)
+        # What still arrives is read and thrown away: closing over it would reset the connection, and the caller
+        # would not see the answer.
+        self._writer.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await self._reader.read(65_536):
+                    pass
+
+    async def _send(self, answer: Answer, request: Request, *, cut: bool) -> None:
+        body = answer.body
+        headers = {"date": formatdate(request.now_ms / 1000, usegmt=True), **answer.headers}
+        if "gzip" in request.headers.get("accept-encoding", "") and len(body) >= COMPRESS_FROM:
             # Level 1 and no time stamp: quick, and the same bytes every time.
             body, headers = gzip.compress(body, 1, mtime=0), {**headers, "content-encoding": "gzip"}
         headers["content-length"] = str(len(body))
+        if request.method == "HEAD":
+            body = b""
+        await self._write(answer.status, headers, body, cut=cut)
+
+    async def _write(self, status: int, headers: Mapping[str, str], body: bytes, *, cut: bool = False) -> None:
+        """Send an answer, or its head and the first half of its body."""
         names = [(name.encode(), value.encode()) for name, value in headers.items()]
-        sent = self._http.send(h11.Response(status_code=answer.status, headers=names)) or b""
-        self._writer.write(sent)
-        part = body[: len(body) // 2] if cut else body
-        self._writer.write(self._http.send(h11.Data(data=part)) or b"")
+        reason = HTTPStatus(status).phrase.encode()
+        parts = [self._http.send(h11.Response(status_code=status, headers=names, reason=reason))]
+        parts.append(self._http.send(h11.Data(data=body[: len(body) // 2] if cut else body)))
         if not cut:
-            self._writer.write(self._http.send(h11.EndOfMessage()) or b"")
+            parts.append(self._http.send(h11.EndOfMessage()))
+        self._writer.write(b"".join(part for part in parts if part))
         await self._writer.drain()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ def prefix() -> str:
     return f"test-{uuid.uuid4()}"
 
 
-def aws_settings(aws: Aws, prefix: str, **more: str) -> dict[str, str]:
+def aws_settings(aws: Aws, prefix: str, **more: str) -> dict[str, Any]:
     """Return the variables of a deployment that keeps its keys in AWS."""
     return {
         **LOGIN,
@@ -107,7 +108,7 @@ def test_a_login_that_is_missing_fails_the_run_with_its_sentence(project: Projec
 
 
 def test_keys_in_the_environment_are_read_and_proved(stack: Stack, project: Project) -> None:
-    variables = {f"BYBIT_{name.upper()}": value for name, value in stored_parts(stack, "bybit").items()}
+    variables: dict[str, Any] = {f"BYBIT_{name.upper()}": value for name, value in stored_parts(stack, "bybit").items()}
 
     done = project.run(
         "keys", "check", **variables, CRYPTO_PIPELINE_SECRETS="environment", CRYPTO_PIPELINE_KEYS="bybit"

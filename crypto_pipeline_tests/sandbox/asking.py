@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -42,6 +43,20 @@ def with_headers(request: Request, headers: Mapping[str, str]) -> Request:
 def content(answer: Answer) -> Any:
     """Return the JSON of an answer."""
     return json.loads(answer.body)
+
+
+def signed_binance(
+    key: SimulatedKey, path: str = "/sapi/v1/account/apiRestrictions", *, sent_ms: int = NOW_MS, query: str = ""
+) -> Request:
+    """Return a GET signed as Binance's rest-api.md says."""
+    text = query or f"timestamp={sent_ms}&recvWindow=5000"
+    if key.algorithm == "hmac":
+        signature = hmac.new(key.api_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    else:
+        private = load_pem_private_key(key.api_secret.encode(), password=None)
+        assert isinstance(private, ed25519.Ed25519PrivateKey)
+        signature = quote(base64.b64encode(private.sign(text.encode())).decode(), safe="")
+    return with_headers(asked(path, f"{text}&signature={signature}"), {"x-mbx-apikey": key.api_key})
 
 
 def signed_okx(key: SimulatedKey, path: str = "/api/v5/account/config", *, now_ms: int = NOW_MS) -> Request:

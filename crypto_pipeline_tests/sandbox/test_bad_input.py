@@ -8,23 +8,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crypto_pipeline.sandbox.binance import BinanceExchange
 from crypto_pipeline.sandbox.bybit import BybitExchange
 from crypto_pipeline.sandbox.coinbase import CoinbaseAdvanced
 from crypto_pipeline.sandbox.coinbase_exchange import CoinbaseExchange
+from crypto_pipeline.sandbox.huggingface import HuggingFaceHub
 from crypto_pipeline.sandbox.interface import SimulatedExchange
 from crypto_pipeline.sandbox.keys import KeyKind, KeyRing
 from crypto_pipeline.sandbox.okx import OkxExchange
 from crypto_pipeline_tests.sandbox.asking import NOW_MS, asked, with_headers
 
 KEYS = KeyRing()
-KNOWN = {name: KEYS.issue(name, KeyKind.READ_ONLY, now_ms=NOW_MS) for name in ("bybit", "okx", "coinbase_exchange")}
+KNOWN = {
+    name: KEYS.issue(name, KeyKind.READ_ONLY, now_ms=NOW_MS)
+    for name in ("binance", "bybit", "okx", "coinbase_exchange")
+}
 EXCHANGES: tuple[SimulatedExchange, ...] = (
+    BinanceExchange(KEYS, limits=False),
     BybitExchange(KEYS, limits=False),
     CoinbaseAdvanced(KEYS, limits=False),
     CoinbaseExchange(KEYS, limits=False),
+    HuggingFaceHub(KEYS),
     OkxExchange(KEYS, limits=False),
 )
 PATHS = (
+    "/api/v3/klines",
+    "/api/v3/depth",
+    "/api/v3/aggTrades",
+    "/api/v3/historicalTrades",
+    "/api/v3/ticker/24hr",
+    "/sapi/v1/account/apiRestrictions",
+    "/api/whoami-v2",
     "/v5/market/kline",
     "/v5/market/instruments-info",
     "/v5/market/orderbook",
@@ -41,6 +55,14 @@ PATHS = (
     "/accounts",
 )
 NAMES = [
+    "startTime",
+    "endTime",
+    "timeZone",
+    "fromId",
+    "symbols",
+    "timestamp",
+    "recvWindow",
+    "signature",
     "symbol",
     "instId",
     "instType",
@@ -60,7 +82,23 @@ NAMES = [
 ]
 # No weeks and months: a page of them is millions of minutes to add up.
 VALUES = st.one_of(
-    st.sampled_from(["BTCUSDT", "BTC-USDT", "spot", "SPOT", "1", "1m", "7", "60", "15m", "ONE_MINUTE", "0", "9" * 18]),
+    st.sampled_from(
+        [
+            "BTCUSDT",
+            "%5B%22BTCUSDT%22%5D",
+            "BTC-USDT",
+            "spot",
+            "SPOT",
+            "1",
+            "1m",
+            "7",
+            "60",
+            "15m",
+            "ONE_MINUTE",
+            "0",
+            "9" * 18,
+        ]
+    ),
     st.sampled_from(["2026-03-02T12:00:00Z", "0001-01-01T00:00:00", "9999-12-31T23:59:59+14:00", "1e9", "NaN", "-1"]),
     st.text(max_size=6).map(lambda text: text.encode("utf-8", "replace").decode("latin-1")),
 )
@@ -70,6 +108,8 @@ QUERIES = st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6).map(
 HEADERS = st.dictionaries(
     st.sampled_from(
         [
+            "x-mbx-apikey",
+            "x-mbx-time-unit",
             "x-bapi-api-key",
             "x-bapi-timestamp",
             "x-bapi-sign",

@@ -1,4 +1,4 @@
-"""Candles of any length, the trades and books derived from them, and the counters of requests."""
+"""Candles of any length, cut out of the minutes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 
 from crypto_pipeline.sandbox import market
 from crypto_pipeline.sandbox.bars import Bar, Chart, listed_ms, running
-from crypto_pipeline.sandbox.quotes import book, last_day, last_price, newest_trades, trades_before
-from crypto_pipeline.sandbox.rates import RollingWindow, TokenBucket
-from crypto_pipeline.sandbox.refusal import is_listed, parse_parameters, parse_whole
 from crypto_pipeline_tests.sandbox.asking import MINUTE_MS, NOW_MS
 
 RUNNING_MS = NOW_MS - NOW_MS % MINUTE_MS
@@ -73,13 +70,13 @@ def test_the_running_candle_holds_what_was_traded_so_far() -> None:
 @settings(deadline=None)  # the first use of a stretch of the market is slow, and the machine is shared
 @given(passed=st.integers(0, MINUTE_MS - 1))
 def test_a_running_minute_stays_within_the_whole_one(passed: int) -> None:
-    whole = market.minute("okx", "BTC-USDT", RUNNING_MS)
+    (whole,) = market.rows("okx", "BTC-USDT", RUNNING_MS, 1)
 
     part = running(whole, RUNNING_MS + passed)
 
     assert whole.low <= part.low <= part.close <= part.high <= whole.high
     assert 0 <= part.taker_buy_volume <= part.volume <= whole.volume
-    assert part.close.as_tuple().exponent == whole.close.as_tuple().exponent
+    assert 0 <= part.trades <= whole.trades
 
 
 def test_the_first_candle_begins_with_the_listing() -> None:
@@ -92,82 +89,46 @@ def test_the_first_candle_begins_with_the_listing() -> None:
     assert Chart("okx", "PEPE-USDT", Bar(1440), NOW_MS).newest(9, 50, 40) == []
 
 
-@pytest.mark.parametrize("exchange", ["okx", "bybit", "coinbase"])
-@pytest.mark.parametrize("symbol", market.SYMBOLS)
-def test_the_trades_of_a_minute_add_up_to_its_candle(exchange: str, symbol: str) -> None:
-    for open_ms in range(RUNNING_MS - 30 * MINUTE_MS, RUNNING_MS, MINUTE_MS):
-        minute = market.minute(exchange, symbol, open_ms)
-        trades = []
-        for trade in trades_before(exchange, symbol, open_ms + MINUTE_MS):
-            if trade.time_ms < open_ms:
-                break
-            trades.append(trade)
+@pytest.mark.parametrize("passed", [0, 1, 30_000, 59_999])
+def test_the_price_of_a_running_minute_goes_straight_to_its_close(passed: int) -> None:
+    """Up or down, never beyond what has passed of it."""
+    for symbol in market.SYMBOLS:
+        for whole in market.rows("okx", symbol, RUNNING_MS, 20):
+            part = running(whole, whole.open_time_ms + passed)
 
-        assert sum(trade.size for trade in trades) == minute.volume
-        assert all(minute.low <= trade.price <= minute.high for trade in trades)
-        assert not trades or trades[0].price == minute.close
+            way = (whole.close - whole.open) * passed
+            assert part.close == whole.open + int(way / MINUTE_MS)
 
 
-def test_no_trade_is_from_the_future_and_ids_only_rise() -> None:
-    trades = newest_trades("okx", "BTC-USDT", NOW_MS, 200)
+def test_many_minutes_are_the_same_as_each_alone() -> None:
+    chart = Chart("coinbase", "SOL-USDT", Bar(1), NOW_MS)
 
-    assert trades[0].time_ms <= NOW_MS
-    assert [trade.trade_id for trade in trades] == sorted({trade.trade_id for trade in trades}, reverse=True)
-    assert list(trades_before("okx", "PEPE-USDT", listed_ms("okx", "PEPE-USDT"))) == []
+    page = chart.newest(1000, 0, NOW_MS)
 
-
-@pytest.mark.parametrize("symbol", market.SYMBOLS)
-def test_a_book_never_crosses(symbol: str) -> None:
-    bids, asks = book("bybit", symbol, NOW_MS, 100)
-
-    prices = [level.price for level in reversed(bids)] + [level.price for level in asks]
-    assert prices == sorted(set(prices))
-    assert bids
-    assert all(level.size > 0 and level.orders > 0 for level in bids + asks)
+    assert page == [chart.row(RUNNING_MS - back * MINUTE_MS) for back in range(1000)]
 
 
-def test_a_day_spans_the_last_price() -> None:
-    day = last_day("okx", "BTC-USDT", NOW_MS)
+def test_a_long_unfinished_candle_is_its_finished_minutes_and_the_running_one() -> None:
+    """Its figures are those of all minutes since it opened."""
+    day_ms = RUNNING_MS - RUNNING_MS % (1440 * MINUTE_MS)
+    minutes = (RUNNING_MS - day_ms) // MINUTE_MS
 
-    assert day.low <= last_price("okx", "BTC-USDT", NOW_MS) == day.last <= day.high
+    row = Chart("binance", "BTC-USDT", Bar(1440), NOW_MS).row(day_ms)
 
-
-def test_a_rolling_window_gives_back_request_by_request() -> None:
-    window = RollingWindow(2, 1000)
-
-    taken = [window.take("a", now) for now in (0, 400, 999, 1000, 1399, 1400)]
-
-    assert taken == [True, True, False, True, False, True]
-    assert window.take("b", 1400)
-    assert (window.remaining("a", 1400), window.free_again_ms("a", 1400)) == (0, 2000)
-    assert window.free_again_ms("c", 1400) == 1400
-
-
-def test_a_bucket_fills_lazily_and_never_overflows() -> None:
-    """A clock that is set back takes nothing away."""
-    bucket = TokenBucket(rate=10, burst=2)
-
-    taken = [bucket.take("a", now) for now in (0, 0, 99, 100, 199, 100_000, 100_000, 100_000)]
-
-    assert taken == [True, True, False, True, False, True, True, False]
-    assert not bucket.take("a", 50_000)
+    found = market.rows("binance", "BTC-USDT", day_ms, minutes)
+    found.append(running(market.rows("binance", "BTC-USDT", RUNNING_MS, 1)[0], NOW_MS))
+    assert (row.open, row.high, row.low, row.close) == (
+        found[0].open,
+        max(one.high for one in found),
+        min(one.low for one in found),
+        found[-1].close,
+    )
+    assert row.volume == sum(one.volume for one in found)
+    assert row.trades == sum(one.trades for one in found)
 
 
-@pytest.mark.parametrize(
-    ("address", "allowed", "listed"),
-    [
-        ("127.0.0.1", (), True),
-        ("127.0.0.1", ("10.0.0.1", "127.0.0.0/8"), True),
-        ("127.0.0.1", ("10.0.0.1",), False),
-        ("::1", ("127.0.0.1",), False),
-        ("not an address", ("127.0.0.1",), False),
-    ],
-)
-def test_a_bound_key_works_from_its_addresses_only(address: str, allowed: tuple[str, ...], *, listed: bool) -> None:
-    assert is_listed(address, allowed) is listed
+def test_no_candle_is_given_where_none_is_asked_for() -> None:
+    chart = Chart("binance", "BTC-USDT", Bar(1), NOW_MS)
 
-
-def test_parameters_are_read_as_they_were_sent() -> None:
-    """Empty ones are kept, and of one that is sent twice the first counts."""
-    assert parse_parameters("a=1&b=&a=2&c=%2C") == {"a": "1", "b": "", "c": ","}
-    assert [parse_whole(text) for text in ("7", "007", "-1", "1.0", "", "\u0667", "9" * 19)] == [7, 7] + [None] * 5
+    assert chart.newest(0, 0, NOW_MS) == []
+    assert chart.newest(5, RUNNING_MS + 1, RUNNING_MS + 2) == []

@@ -295,6 +295,32 @@ def test_ticker_book_and_trades_agree(bybit: BybitExchange) -> None:
     assert ticker in result(bybit, "tickers", "category=spot")["list"]
 
 
+def test_a_perpetual_tells_its_funding_and_open_interest(bybit: BybitExchange) -> None:
+    """A spot ticker has none of it."""
+    (spot,) = result(bybit, "tickers", "category=spot&symbol=BTCUSDT")["list"]
+    (linear,) = result(bybit, "tickers", "category=linear&symbol=BTCUSDT")["list"]
+
+    more = {"fundingRate", "nextFundingTime", "openInterest", "openInterestValue", "singleOpenInterest"}
+    assert more <= set(linear)
+    assert not more & set(spot)
+    assert linear["lastPrice"] == spot["lastPrice"]
+    assert NOW_MS < int(linear["nextFundingTime"]) <= NOW_MS + 480 * MINUTE_MS
+    assert int(linear["nextFundingTime"]) % (480 * MINUTE_MS) == 0
+
+
+def test_what_general_clients_ask_besides_is_answered(keys: KeyRing, bybit: BybitExchange) -> None:
+    """Planned maintenance without a key; the coins with one, before anything else."""
+    key = keys.issue("bybit", KeyKind.READ_ONLY, now_ms=NOW_MS)
+
+    status = content(bybit.handle(asked("/v5/system/status")))
+    coins = content(bybit.handle(replace(signed_bybit(key), path="/v5/asset/coin/query-info")))
+    unsigned = content(bybit.handle(asked("/v5/asset/coin/query-info")))
+
+    assert (status["retCode"], status["result"]) == (0, {"list": []})
+    assert {coin["coin"] for coin in coins["result"]["rows"]} >= {"BTC", "USDT"}
+    assert unsigned["retCode"] == 10003
+
+
 def test_the_clock_is_told(bybit: BybitExchange) -> None:
     answer = content(bybit.handle(asked("/v5/market/time")))
 

@@ -330,6 +330,12 @@ def test_products_are_those_of_the_market(coinbase: CoinbaseAdvanced) -> None:
     assert one in shown["products"]
     assert page["products"] == shown["products"][1:2]
     assert futures == {"products": [], "num_products": 0}
+    some = content(
+        coinbase.handle(
+            asked("/api/v3/brokerage/market/products", "product_ids=ETH-USDT&product_ids=BTC-USDT&product_ids=NONE-USD")
+        )
+    )
+    assert {product["product_id"] for product in some["products"]} == {"BTC-USDT", "ETH-USDT"}
 
 
 def test_ticker_book_and_clock_agree(coinbase: CoinbaseAdvanced) -> None:
@@ -346,6 +352,23 @@ def test_ticker_book_and_clock_agree(coinbase: CoinbaseAdvanced) -> None:
     assert len(times) == 30
     assert times == sorted(times, reverse=True)
     assert clock == {"iso": "2026-03-02T12:00:30.500Z", "epochSeconds": str(NOW), "epochMillis": str(NOW_MS)}
+
+
+def test_what_general_clients_ask_besides_is_answered(keys: KeyRing, coinbase: CoinbaseAdvanced) -> None:
+    """The older wallet routes without a key; the fees with one."""
+    key = keys.issue("coinbase", KeyKind.READ_ONLY, now_ms=NOW_MS)
+    path = "/api/v3/brokerage/transaction_summary"
+
+    fees = content(coinbase.handle(bearing(token(key, token_claims(key, path)), path)))
+    clock = content(coinbase.handle(asked("/v2/time")))
+    rates = content(coinbase.handle(asked("/v2/exchange-rates")))["data"]["rates"]
+
+    assert Decimal(fees["fee_tier"]["taker_fee_rate"]) > 0
+    assert coinbase.handle(asked(path)).status == 401
+    assert clock == {"data": {"iso": "2026-03-02T12:00:30Z", "epoch": NOW}}
+    assert 0 < Decimal(rates["BTC"]) < Decimal(rates["ETH"]) < 1
+    for path in ("/v2/currencies", "/v2/currencies/crypto"):
+        assert content(coinbase.handle(asked(path)))["data"]
 
 
 def test_too_many_trades_are_an_internal_error(coinbase: CoinbaseAdvanced) -> None:

@@ -230,6 +230,7 @@ def test_trades_page_backwards_by_their_cursor(exchange: CoinbaseExchange) -> No
     assert page + older == both
     assert headers["cb-before"] == str(page[0]["trade_id"])
     assert trades(exchange, "after=1")[0] == []
+    assert trades(exchange, f"limit=25&before={page[4]['trade_id']}")[0] == page[:4]
 
 
 def test_ticker_book_and_clock_agree(exchange: CoinbaseExchange) -> None:
@@ -242,6 +243,35 @@ def test_ticker_book_and_clock_agree(exchange: CoinbaseExchange) -> None:
     assert len(book["asks"]) == 50
     assert clock == {"iso": "2026-03-02T12:00:30.500Z", "epoch": NOW_MS / 1000}
     assert exchange.handle(asked("/products/BTC-USDT/book", "level=9")).status == 400
+
+
+def test_the_full_book_names_its_orders(exchange: CoinbaseExchange) -> None:
+    full = content(exchange.handle(asked("/products/BTC-USDT/book", "level=3")))
+    short = content(exchange.handle(asked("/products/BTC-USDT/book", "level=2")))
+
+    orders = [order for _, _, order in full["bids"] + full["asks"]]
+    assert len(set(orders)) == len(orders) == 1000
+    assert all(len(order) == 36 for order in orders)
+    assert [row[:2] for row in full["bids"][:50]] == [row[:2] for row in short["bids"]]
+
+
+def test_the_figures_of_a_day_are_told(exchange: CoinbaseExchange) -> None:
+    stats = content(exchange.handle(asked("/products/BTC-USDT/stats")))
+    lines = content(exchange.handle(asked("/products/spark-lines")))
+
+    assert Decimal(stats["low"]) <= Decimal(stats["last"]) <= Decimal(stats["high"])
+    assert set(lines) == {f"{entry.base}-{entry.quote}" for entry in market.instruments("coinbase")}
+    hours = [row[0] for row in lines["BTC-USDT"]]
+    assert hours == [NOW - NOW % 3600 - back * 3600 for back in range(24)]
+
+
+@pytest.mark.parametrize("kind", [KeyKind.EXPIRED, KeyKind.REVOKED])
+def test_a_key_that_is_no_more_is_refused(keys: KeyRing, exchange: CoinbaseExchange, kind: KeyKind) -> None:
+    key = keys.issue("coinbase_exchange", kind, now_ms=NOW_MS)
+
+    answer = exchange.handle(signed_coinbase_exchange(key))
+
+    assert (answer.status, content(answer)) == (401, {"message": "Invalid API Key"})
 
 
 def test_fifteen_requests_at_once_then_ten_a_second(exchange: CoinbaseExchange) -> None:

@@ -242,6 +242,8 @@ def test_long_bars_open_at_utc_plus_8_unless_they_say_utc(okx: OkxExchange, bar:
         ("market/candles", "instId=btc-usdt", 200, "51001"),
         ("market/candles", "instId=BTC-USDT&bar=7m", 400, "51000"),
         ("market/candles", "instId=BTC-USDT&limit=many", 400, "51000"),
+        ("market/candles", "instId=BTC-USDT&limit=0", 400, "51000"),
+        ("market/books", "instId=BTC-USDT&sz=0", 400, "51000"),
         ("market/candles", "instId=BTC-USDT&after=-5", 400, "51000"),
         ("public/instruments", "", 400, "50014"),
         ("public/instruments", "instType=STOCK", 400, "51000"),
@@ -313,6 +315,19 @@ def test_a_key_that_asks_too_often_is_refused_with_http_200(keys: KeyRing, okx: 
 
     assert [content(answer)["code"] for answer in answers] == ["0"] * 5 + ["50011"]
     assert answers[-1].status == 200
+
+
+def test_the_currencies_are_for_keys_and_counted_apart(keys: KeyRing, okx: OkxExchange) -> None:
+    """General clients read them before anything else."""
+    key = keys.issue("okx", KeyKind.READ_ONLY, now_ms=NOW_MS)
+    path = "/api/v5/asset/currencies"
+
+    answers = [content(okx.handle(signed_okx(key, path))) for _ in range(7)]
+
+    assert [answer["code"] for answer in answers] == ["0"] * 6 + ["50011"]
+    assert {row["ccy"] for row in answers[0]["data"]} >= {"BTC", "USDT"}
+    assert content(okx.handle(asked(path)))["code"] == "50103"
+    assert content(okx.handle(signed_okx(key)))["code"] == "0"
 
 
 def test_limits_can_be_switched_off(keys: KeyRing) -> None:
