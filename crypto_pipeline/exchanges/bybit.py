@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from crypto_pipeline.credentials import Credentials, KeyReport
-from crypto_pipeline.errors import CryptoPipelineError, MalformedAnswerError
-from crypto_pipeline.exchanges import rows, symbols
-from crypto_pipeline.exchanges.base import BaseClient, Endpoint, Signed, decode
+from crypto_pipeline.errors import CryptoPipelineError, ExchangeError
+from crypto_pipeline.exchanges import listing, rows, symbols
+from crypto_pipeline.exchanges.answers import NO_CODE, code_of, decode, malformed
+from crypto_pipeline.exchanges.asking import Endpoint, Signed
+from crypto_pipeline.exchanges.base import BaseClient
 from crypto_pipeline.exchanges.interface import Candle, Instrument
 from crypto_pipeline.exchanges.permissions import judge_bybit
 from crypto_pipeline.exchanges.signing import bybit_signature
@@ -20,14 +21,20 @@ INSTRUMENTS = Endpoint("/v5/market/instruments-info")
 CANDLES = Endpoint("/v5/market/kline")
 PERMISSIONS = Endpoint("/v5/user/query-api")
 RECV_WINDOW_MS = 5000
-BAN_SECONDS = 600
+BAN_SECONDS = 600.0
+"""What the documents say to wait after "access too frequent"."""
 REJECTED = {
     "10003": "unknown key", "10004": "its signature does not match", "10005": "it may not ask this",
     "10007": "authentication failed", "10008": "its account is banned", "10010": "this address is not on its list",
-    "33004": "it has expired", "-2015": "it has expired", "10027": "its account is banned",
+    "10027": "its account is banned", "33004": "it has expired", "-2015": "it has expired",
 }  # fmt: skip
+UNAVAILABLE = frozenset({"10000", "10014", "10016", "-1"})
+PARAMETER = "10001"
 UNKNOWN_SYMBOL = "10001, symbol"
+"""10001 means any wrong parameter; only its text tells which."""
 STATUS = {"Trading": "trading", "PreLaunch": "announced"}
+NUMBERS = ("open", "high", "low", "close", "volume", "turnover")
+_ELSEWHERE = (b"country", b"region", b"restricted")
 
 
 class BybitClient(BaseClient):
@@ -38,15 +45,18 @@ class BybitClient(BaseClient):
     host = "api.bybit.com"
     paths = (TIME.path, INSTRUMENTS.path, CANDLES.path, PERMISSIONS.path)
     page_minutes: ClassVar[int] = 1000
+    candle_endpoint = f"{host}{CANDLES.path}"
+    instruments_endpoint = f"{host}{INSTRUMENTS.path}"
     time_endpoint = TIME
     permission_endpoint = PERMISSIONS
 
     def build_budget(self) -> Budget:
         """600 requests in 5 s per address; a tenth is left to others, because a breach costs ten minutes."""
-        return SlidingWindow(540, 5, sleep=self._sleep)
+        return SlidingWindow(540, 5, clock=self._monotonic, sleep=self._sleep)
 
     def sign(self, endpoint: Endpoint, query: str, credentials: Credentials, *, now: float) -> Signed:
         """Sign time, key, window and query."""
+        del endpoint  # the path is not signed
         timestamp, key = int(now * 1000), credentials["api_key"].reveal()
         signature = bybit_signature(
             credentials["api_secret"], timestamp_ms=timestamp, api_key=key, recv_window_ms=RECV_WINDOW_MS, payload=query
@@ -59,37 +69,35 @@ class BybitClient(BaseClient):
         }
         return Signed(query, headers)
 
-    def refusal(self, answer: Answer, endpoint: Endpoint) -> CryptoPipelineError | None:
+    def refusal(self, answer: Answer, path: str) -> CryptoPipelineError | None:
         """Translate status and retCode; most failures come with HTTP 200, and message texts may quote the key."""
-        if answer.status == 403:
-            too_often = b"access too frequent" in answer.body.lower()
-            seconds = float(BAN_SECONDS)
-            return (
-                self.banned(answer, endpoint, seconds=seconds)
-                if too_often
-                else self.region_blocked(endpoint, answer.status)
-            )
-        code = _code(answer.body)
+        code = code_of(answer.body, "retCode")
         if code == "0" and answer.status == 200:
             return None
+        return self._refused_address(answer, path, code) or self._refused_request(answer, path, code)
+
+    def _refused_address(self, answer: Answer, path: str, code: str) -> ExchangeError | None:
+        said = answer.body.lower()
+        if b"access too frequent" in said or code == "10018":
+            return self.banned(answer, path, seconds=BAN_SECONDS)
         if code == "10006" or answer.status == 429:
-            return self.rate_limited(answer, endpoint, default_seconds=2)
-        if code in {"10000", "10016", "10019"} or answer.status >= 500:
-            return self.unavailable(answer, endpoint, "an error on its side or maintenance", code)
-        if code in {"10009", "10024"}:
-            return self.region_blocked(endpoint, answer.status)
+            return self.rate_limited(answer, path, default_seconds=2)
+        # Of the three causes of a 403 the third, a GET with a body, is never sent here.
+        if code == "10024" or (answer.status == 403 and any(word in said for word in _ELSEWHERE)):
+            return self.region_blocked(answer, path)
+        return self.forbidden(answer, path) if code == "10009" or answer.status == 403 else None
+
+    def _refused_request(self, answer: Answer, path: str, code: str) -> CryptoPipelineError:
+        if code in UNAVAILABLE or answer.status >= 500:
+            return self.unavailable(answer, path, "an error on its side or maintenance", code)
         if code == "10002":
-            return self.clock_refused(endpoint, code)
+            return self.clock_refused(path, code)
         if code in REJECTED or answer.status == 401:
             return self.rejected(REJECTED.get(code, "not accepted"), code)
-        if code == "none":
-            return MalformedAnswerError(
-                f"{TITLE} answered {endpoint.path} in a shape that its documents do not give. Nothing was stored.",
-                exchange=self.name, endpoint=endpoint.path, status=answer.status,
-            )  # fmt: skip
-        # 10001 means any wrong parameter; only its text tells which.
-        is_symbol = code == "10001" and b"symbol" in answer.body.lower()
-        return self.refused(answer, endpoint, UNKNOWN_SYMBOL if is_symbol else code)
+        if code == NO_CODE:
+            return self.without_code(answer, path)
+        is_symbol = code == PARAMETER and "symbol" in _message(answer.body).lower()
+        return self.refused(answer, path, UNKNOWN_SYMBOL if is_symbol else code)
 
     def judge(self, body: Any) -> KeyReport:
         """See `permissions.judge_bybit`."""
@@ -101,12 +109,13 @@ class BybitClient(BaseClient):
 
     async def read_instruments(self) -> list[Instrument]:
         """Return every spot market; spot does not page."""
-        answer = await self._get(INSTRUMENTS, {"category": "spot"})
+        answer = await self.ask(INSTRUMENTS, {"category": "spot"})
         return parse_instruments(answer.body)
 
     async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
         """Return one page; both ends are inclusive, and the newest rows win if there are too many."""
         base, quote = symbols.split(symbol, self.name)
+        self.check_page(start_ms, end_ms)
         parameters: dict[str, str | int] = {
             "category": "spot",
             "symbol": base + quote,
@@ -116,13 +125,14 @@ class BybitClient(BaseClient):
             "limit": self.page_minutes,
         }
         with self.symbol_known(symbol, UNKNOWN_SYMBOL):
-            answer = await self._get(CANDLES, parameters)
+            answer = await self.ask(CANDLES, parameters)
         return rows.within(parse_candles(answer.body), start_ms, end_ms)
 
 
 def parse_server_time(body: bytes) -> float:
     """Return the server's time in seconds."""
-    return rows.whole(_result(body, TIME.path).get("timeNano"), TITLE, "timeNano") / 1e9
+    nanoseconds = rows.whole(_result(body, TIME.path).get("timeNano"), TITLE, "timeNano")
+    return rows.time_ms(nanoseconds // 1_000_000, TITLE) / 1000
 
 
 def parse_candles(body: bytes) -> list[Candle]:
@@ -134,43 +144,27 @@ def parse_candles(body: bytes) -> list[Candle]:
     """
     result = _result(body, CANDLES.path)
     if result.get("category") == "inverse":
-        rows.malformed(TITLE, "its volumes are those of an inverse contract")
+        malformed(TITLE, "its volumes are those of an inverse contract")
     return rows.parsed(rows.rows_of(result.get("list"), TITLE, 7), _candle, TITLE)
 
 
 def _candle(row: Any) -> Candle:
-    return Candle(
-        open_time_ms=rows.time_ms(row[0], TITLE),
-        open=rows.number(row[1], TITLE, "open"),
-        high=rows.number(row[2], TITLE, "high"),
-        low=rows.number(row[3], TITLE, "low"),
-        close=rows.number(row[4], TITLE, "close"),
-        volume=rows.number(row[5], TITLE, "volume"),
-        quote_volume=rows.number(row[6], TITLE, "turnover"),
-    )
+    first, high, low, close, volume, turnover = rows.numbers(row[1:7], TITLE, NUMBERS)
+    return Candle(rows.time_ms(row[0], TITLE), first, high, low, close, volume, turnover)
 
 
 def parse_instruments(body: bytes) -> list[Instrument]:
     """Return the spot markets of an instruments-info answer, sorted by canonical symbol."""
-    found = _result(body, INSTRUMENTS.path).get("list")
-    if not isinstance(found, list):
-        rows.malformed(TITLE, "there is no list of instruments")
-    return sorted(_instrument(entry) for entry in found if isinstance(entry, dict))
+    result = _result(body, INSTRUMENTS.path)
+    if result.get("nextPageCursor"):
+        malformed(TITLE, "its spot markets come in pages")
+    return listing.parsed(result.get("list"), _instrument, TITLE)
 
 
-def _instrument(entry: dict[str, Any]) -> Instrument:
-    names = [entry.get(name) for name in ("symbol", "baseCoin", "quoteCoin")]
-    if not all(isinstance(name, str) and name for name in names):
-        rows.malformed(TITLE, "an instrument has no name")
-    native, base, quote = map(str, names)
-    status = str(entry.get("status", ""))
-
-    def of(group: str, name: str) -> Any:
-        fields = entry.get(group)
-        value = fields.get(name) if isinstance(fields, dict) else None
-        return None if value in {None, ""} else rows.number(value, TITLE, name)
-
-    launched = str(entry.get("launchTime") or "0")
+def _instrument(entry: listing.Entry) -> Instrument:
+    native, base, quote = listing.names(entry, TITLE, "symbol", "baseCoin", "quoteCoin")
+    status = listing.word(entry, "status")
+    prices, lots = entry.get("priceFilter"), entry.get("lotSizeFilter")
     return Instrument(
         symbol=f"{base}-{quote}",
         native=native,
@@ -178,25 +172,25 @@ def _instrument(entry: dict[str, Any]) -> Instrument:
         quote=quote,
         status=STATUS.get(status, "halted"),
         native_status=status,
-        price_increment=of("priceFilter", "tickSize"),
-        quantity_increment=of("lotSizeFilter", "basePrecision"),
-        minimum_quantity=of("lotSizeFilter", "minOrderQty"),
-        minimum_notional=of("lotSizeFilter", "minOrderAmt"),
-        listed_at=datetime.fromtimestamp(int(launched) / 1000, UTC) if launched.isdigit() and int(launched) else None,
+        price_increment=listing.increment(prices, "tickSize", TITLE),
+        quantity_increment=listing.increment(lots, "basePrecision", TITLE),
+        minimum_quantity=listing.increment(lots, "minOrderQty", TITLE),
+        minimum_notional=listing.increment(lots, "minOrderAmt", TITLE),
+        listed_at=listing.moment(entry.get("launchTime")),
     )
 
 
 def _result(body: bytes, endpoint: str) -> dict[str, Any]:
     value = decode(body, TITLE, endpoint)
-    result = value.get("result") if isinstance(value, dict) else None
-    if not isinstance(result, dict):
-        rows.malformed(TITLE, "there is no result")
+    envelope = value if isinstance(value, dict) else {}
+    result = envelope.get("result")
+    if envelope.get("retCode") != 0 or not isinstance(result, dict):
+        malformed(TITLE, "there is no result")
     return result
 
 
-def _code(body: bytes) -> str:
-    try:
-        value = decode(body, TITLE, "")
-    except CryptoPipelineError:
-        return "none"
-    return str(value.get("retCode", "none")) if isinstance(value, dict) else "none"
+def _message(body: bytes) -> str:
+    """Return retMsg, to look for a word in it; it is never shown."""
+    value = decode(body, TITLE, "")
+    message = value.get("retMsg") if isinstance(value, dict) else None
+    return message if isinstance(message, str) else ""

@@ -8,13 +8,17 @@ of the one-second cache of the public ones.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from crypto_pipeline.credentials import Credentials, KeyReport
-from crypto_pipeline.errors import CryptoPipelineError, KeyRefusedError, RejectedKeyError, UnprovenKeyError
-from crypto_pipeline.exchanges import rows, symbols
-from crypto_pipeline.exchanges.base import BaseClient, Endpoint, Signed, decode
+from crypto_pipeline.errors import CryptoPipelineError, RejectedKeyError, UnprovenKeyError
+from crypto_pipeline.exchanges import listing, rows, symbols
+from crypto_pipeline.exchanges.answers import decode, malformed
+from crypto_pipeline.exchanges.asking import Endpoint, Signed
+from crypto_pipeline.exchanges.base import BaseClient
 from crypto_pipeline.exchanges.interface import Candle, Instrument
 from crypto_pipeline.exchanges.permissions import judge_coinbase
 from crypto_pipeline.exchanges.signing import coinbase_token, load_private_key
@@ -27,6 +31,9 @@ PERMISSIONS = Endpoint(f"{ROOT}/key_permissions")
 PUBLIC_PRODUCTS = f"{ROOT}/market/products"
 SIGNED_PRODUCTS = f"{ROOT}/products"
 STATUS = {"online": "trading", "new": "announced"}
+UNKNOWN_SYMBOL = "product"
+NUMBERS = ("open", "high", "low", "close", "volume")
+_ELSEWHERE = (b"country", b"region", b"restricted")
 
 
 class CoinbaseClient(BaseClient):
@@ -44,27 +51,31 @@ class CoinbaseClient(BaseClient):
         f"{SIGNED_PRODUCTS}/",
     )
     page_minutes: ClassVar[int] = 300
+    candle_endpoint = f"{host}{SIGNED_PRODUCTS}/{{product_id}}/candles"
+    instruments_endpoint = f"{host}{SIGNED_PRODUCTS}"
     omits_empty_minutes = True
     time_endpoint = TIME
     permission_endpoint = PERMISSIONS
+    public_headers: ClassVar[Mapping[str, str]] = MappingProxyType({"Cache-Control": "no-cache"})
+    """Public answers are otherwise up to a second old."""
 
     def build_budget(self) -> Budget:
         """Ten requests a second per address; the burst of fifteen is not used up."""
-        return TokenBucket(10, 10, sleep=self._sleep)
+        return TokenBucket(10, 10, clock=self._monotonic, sleep=self._sleep)
 
     def check_form(self, credentials: Credentials) -> None:
         """Refuse keys of the older Exchange API: no endpoint tells what they may do."""
         if credentials.get("passphrase") is not None:
-            self._refuse(self._unproven_form("it has a passphrase, so it is a key of the older Exchange API"))
-            return
+            raise self._unproven_form("it has a passphrase, so it is a key of the older Exchange API")
         try:
             load_private_key(credentials["api_secret"])
         except ValueError:
-            self._refuse(self._unproven_form("its secret is not a private key of the Advanced Trade API"))
+            error = self._unproven_form("its secret is not a private key of the Advanced Trade API")
+            raise error from None
 
-    def _unproven_form(self, why: str) -> KeyRefusedError:
+    def _unproven_form(self, why: str) -> UnprovenKeyError:
         return UnprovenKeyError(
-            f"Coinbase cannot be asked what {self._named()} may do: {why}. It is not used and nothing was fetched "
+            f"Coinbase cannot be asked what {self.key_name} may do: {why}. It is not used and nothing was fetched "
             "with it. Make an Advanced Trade key (CDP) with `view` only, and store its name and private key."
         )
 
@@ -81,35 +92,40 @@ class CoinbaseClient(BaseClient):
         )
         return Signed(query, {"Authorization": f"Bearer {token}"})
 
-    def refusal(self, answer: Answer, endpoint: Endpoint) -> CryptoPipelineError | None:
+    def refusal(self, answer: Answer, path: str) -> CryptoPipelineError | None:
         """Translate the status; bodies are JSON or plain text and add little."""
         status = answer.status
         if status == 200:
-            return None
-        if status == 401:
-            return self.rejected("unknown key, wrong signature, ended, or this address is not on its list", "401")
+            return self.unless_json(answer, path)
+        if status in {401, 403, 451}:
+            return self._refused_caller(answer, path)
         if status == 429:
-            return self.rate_limited(answer, endpoint, default_seconds=1)
-        if status == 451 or (status == 403 and b"region" in answer.body.lower()):
-            return self.region_blocked(endpoint, status)
-        if status == 403:
-            return self._forbidden(answer, endpoint)
+            return self.rate_limited(answer, path, default_seconds=1)
         if status >= 500:
-            return self.unavailable(answer, endpoint, "an error on its side or maintenance")
-        return self.refused(answer, endpoint, str(status))
+            return self.unavailable(answer, path, "an error on its side or maintenance")
+        is_symbol = status in {400, 404} and UNKNOWN_SYMBOL.encode() in answer.body.lower()
+        return self.refused(answer, path, UNKNOWN_SYMBOL if is_symbol else str(status))
 
-    def _forbidden(self, answer: Answer, endpoint: Endpoint) -> CryptoPipelineError:
-        if b"PERMISSION_DENIED" in answer.body and self.credential is not None:
+    def _refused_caller(self, answer: Answer, path: str) -> CryptoPipelineError:
+        said = answer.body.lower()
+        if answer.status == 401 and b"timestamp" in said:
+            return self.clock_refused(path, "401")
+        if answer.status == 401:
+            return self.rejected("unknown key, wrong signature, ended, or this address is not on its list", "401")
+        if b"permission_denied" in said:
             return self.rejected("it lacks the `view` permission", "403")
-        return self.banned(answer, endpoint, seconds=None)
+        if answer.status == 451 or any(word in said for word in _ELSEWHERE):
+            return self.region_blocked(answer, path)
+        return self.forbidden(answer, path)
 
     async def _ask_once(self, endpoint: Endpoint, query: str, credentials: Credentials | None) -> Answer:
         """Ask once more after a 401 to a proved key: valid tokens are refused now and then."""
         try:
             return await super()._ask_once(endpoint, query, credentials)
         except RejectedKeyError:
-            if credentials is None or not isinstance(self._verdict, KeyReport):
+            if credentials is None or self._gate is None or not self._gate.is_open:
                 raise
+            self._retries += 1
             return await super()._ask_once(endpoint, query, credentials)
 
     def judge(self, body: Any) -> KeyReport:
@@ -122,20 +138,21 @@ class CoinbaseClient(BaseClient):
 
     async def read_instruments(self) -> list[Instrument]:
         """Return every spot product."""
-        answer = await self._get(self._products(), {"product_type": "SPOT"}, credentials=self._credentials)
+        answer = await self.ask_with_key(self._products(), {"product_type": "SPOT"})
         return parse_instruments(answer.body)
 
     async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
         """Return one page; both ends are seconds and inclusive, and 300 minutes are the most."""
         symbols.split(symbol, self.name)
+        self.check_page(start_ms, end_ms)
         parameters: dict[str, str | int] = {
             "start": start_ms // 1000,
-            "end": end_ms // 1000 - 60,
+            "end": (end_ms - 1) // 1000,
             "granularity": "ONE_MINUTE",
             "limit": self.page_minutes,
         }
-        with self.symbol_known(symbol, "404"):
-            answer = await self._get(self._products(f"/{symbol}/candles"), parameters, credentials=self._credentials)
+        with self.symbol_known(symbol, UNKNOWN_SYMBOL):
+            answer = await self.ask_with_key(self._products(f"/{symbol}/candles"), parameters)
         return rows.within(parse_candles(answer.body), start_ms, end_ms)
 
     def _products(self, rest: str = "") -> Endpoint:
@@ -146,8 +163,8 @@ def parse_server_time(body: bytes) -> float:
     """Return the server's time in seconds."""
     value = decode(body, TITLE, TIME.path)
     if not isinstance(value, dict):
-        rows.malformed(TITLE, "its time is not an object")
-    return rows.whole(value.get("epochMillis"), TITLE, "epochMillis") / 1000
+        malformed(TITLE, "its time is not an object")
+    return rows.time_ms(value.get("epochMillis"), TITLE) / 1000
 
 
 def parse_candles(body: bytes) -> list[Candle]:
@@ -162,56 +179,34 @@ def parse_candles(body: bytes) -> list[Candle]:
         return rows.parsed(rows.rows_of(value, TITLE, 6), _from_array, TITLE)
     found = value.get("candles") if isinstance(value, dict) else None
     if not isinstance(found, list):
-        rows.malformed(TITLE, "there is no list of candles")
+        malformed(TITLE, "there is no list of candles")
     return rows.parsed(found, _from_object, TITLE)
 
 
 def _from_array(row: Any) -> Candle:
-    return Candle(
-        open_time_ms=rows.time_ms(row[0], TITLE, unit_ms=1000),
-        open=rows.number(row[3], TITLE, "open"),
-        high=rows.number(row[2], TITLE, "high"),
-        low=rows.number(row[1], TITLE, "low"),
-        close=rows.number(row[4], TITLE, "close"),
-        volume=rows.number(row[5], TITLE, "volume"),
-    )
+    low, high, first, close, volume = rows.numbers(row[1:6], TITLE, ("low", "high", "open", "close", "volume"))
+    return Candle(rows.time_ms(row[0], TITLE, unit_ms=1000), first, high, low, close, volume)
 
 
 def _from_object(row: Any) -> Candle:
     if not isinstance(row, dict):
-        rows.malformed(TITLE, "a candle is not an object")
-    return Candle(
-        open_time_ms=rows.time_ms(row.get("start"), TITLE, unit_ms=1000),
-        open=rows.number(row.get("open"), TITLE, "open"),
-        high=rows.number(row.get("high"), TITLE, "high"),
-        low=rows.number(row.get("low"), TITLE, "low"),
-        close=rows.number(row.get("close"), TITLE, "close"),
-        volume=rows.number(row.get("volume"), TITLE, "volume"),
-    )
+        malformed(TITLE, "a candle is not an object")
+    first, high, low, close, volume = rows.numbers([row.get(name) for name in NUMBERS], TITLE, NUMBERS)
+    return Candle(rows.time_ms(row.get("start"), TITLE, unit_ms=1000), first, high, low, close, volume)
 
 
 def parse_instruments(body: bytes) -> list[Instrument]:
     """Return the spot products of a products answer, sorted by canonical symbol."""
     value = decode(body, TITLE, PUBLIC_PRODUCTS)
-    found = value.get("products") if isinstance(value, dict) else None
-    if not isinstance(found, list):
-        rows.malformed(TITLE, "there is no list of products")
-    spot = [entry for entry in found if isinstance(entry, dict) and entry.get("product_type", "SPOT") == "SPOT"]
-    return sorted(_instrument(entry) for entry in spot)
+    found = listing.entries(value.get("products") if isinstance(value, dict) else None, TITLE)
+    return listing.parsed([entry for entry in found if entry.get("product_type", "SPOT") == "SPOT"], _instrument, TITLE)
 
 
-def _instrument(entry: dict[str, Any]) -> Instrument:
-    names = [entry.get(name) for name in ("product_id", "base_currency_id", "quote_currency_id")]
-    if not all(isinstance(name, str) and name for name in names):
-        rows.malformed(TITLE, "a product has no name")
-    native, base, quote = map(str, names)
-    status = str(entry.get("status", ""))
-
-    def of(name: str) -> Any:
-        value = entry.get(name)
-        return None if value in {None, ""} else rows.number(value, TITLE, name)
-
+def _instrument(entry: listing.Entry) -> Instrument:
+    native, base, quote = listing.names(entry, TITLE, "product_id", "base_currency_id", "quote_currency_id")
+    status = listing.word(entry, "status")
     halted = entry.get("trading_disabled") is True or entry.get("is_disabled") is True
+    finest = "quote_increment" if entry.get("price_increment") is None else "price_increment"
     return Instrument(
         symbol=f"{base}-{quote}",
         native=native,
@@ -219,10 +214,10 @@ def _instrument(entry: dict[str, Any]) -> Instrument:
         quote=quote,
         status="halted" if halted else STATUS.get(status, "halted"),
         native_status=status,
-        price_increment=of("price_increment") or of("quote_increment"),
-        quantity_increment=of("base_increment"),
-        minimum_quantity=of("base_min_size"),
-        minimum_notional=of("quote_min_size"),
+        price_increment=listing.increment(entry, finest, TITLE),
+        quantity_increment=listing.increment(entry, "base_increment", TITLE),
+        minimum_quantity=listing.increment(entry, "base_min_size", TITLE),
+        minimum_notional=listing.increment(entry, "quote_min_size", TITLE),
         listed_at=_listed(entry.get("new_at")),
     )
 

@@ -7,7 +7,8 @@ from typing import Any
 from crypto_pipeline.credentials import Credentials, KeyReport
 from crypto_pipeline.errors import CryptoPipelineError
 from crypto_pipeline.exchanges import symbols
-from crypto_pipeline.exchanges.base import BaseClient, Endpoint, Signed
+from crypto_pipeline.exchanges.asking import Endpoint, Signed
+from crypto_pipeline.exchanges.base import BaseClient
 from crypto_pipeline.exchanges.interface import Candle, Instrument
 from crypto_pipeline.exchanges.permissions import judge_huggingface
 from crypto_pipeline.transport import Answer, Budget, TokenBucket
@@ -26,26 +27,27 @@ class HuggingFaceClient(BaseClient):
 
     def build_budget(self) -> Budget:
         """One request a second: the Hub tells no limit for this question, and it is asked once."""
-        return TokenBucket(1, 2, sleep=self._sleep)
+        return TokenBucket(1, 2, clock=self._monotonic, sleep=self._sleep)
 
     def sign(self, endpoint: Endpoint, query: str, credentials: Credentials, *, now: float) -> Signed:
         """Show the token; the Hub has no signatures."""
         del endpoint, now
         return Signed(query, {"Authorization": f"Bearer {credentials['token'].reveal()}"})
 
-    def refusal(self, answer: Answer, endpoint: Endpoint) -> CryptoPipelineError | None:
+    def refusal(self, answer: Answer, path: str) -> CryptoPipelineError | None:
         """Translate the status."""
-        if answer.status == 200:
-            return None
-        if answer.status in {401, 403} and self.credential is not None:
-            return self.rejected("unknown or ended", str(answer.status))
-        if answer.status == 429:
-            return self.rate_limited(answer, endpoint, default_seconds=5)
-        if answer.status == 451:
-            return self.region_blocked(endpoint, answer.status)
-        if answer.status >= 500:
-            return self.unavailable(answer, endpoint, "an error on its side or maintenance")
-        return self.refused(answer, endpoint, str(answer.status))
+        status = answer.status
+        if status == 200:
+            return self.unless_json(answer, path)
+        if status == 401:
+            return self.rejected("unknown or ended", str(status))
+        if status == 429:
+            return self.rate_limited(answer, path, default_seconds=5)
+        if status in {403, 451}:
+            return self.forbidden(answer, path) if status == 403 else self.region_blocked(answer, path)
+        if status >= 500:
+            return self.unavailable(answer, path, "an error on its side or maintenance")
+        return self.refused(answer, path, str(status))
 
     def judge(self, body: Any) -> KeyReport:
         """See `permissions.judge_huggingface`."""

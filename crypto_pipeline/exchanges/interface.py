@@ -88,6 +88,16 @@ class ExchangeClient(Protocol):
         ...
 
     @property
+    def candle_endpoint(self) -> str:
+        """Host and path that candles come from, for the provenance of a stored file; never an address in use."""
+        ...
+
+    @property
+    def instruments_endpoint(self) -> str:
+        """Host and path that instruments come from, as above."""
+        ...
+
+    @property
     def usage(self) -> Usage:
         """Requests, retries and budget used so far."""
         ...
@@ -117,8 +127,12 @@ class ExchangeClient(Protocol):
         """
         Return the 1-minute candles of a canonical symbol with `start_ms <= open time < end_ms`, oldest first.
 
-        The range is at most `page_minutes` long. Unfinished candles are included as the exchange
-        sends them; minutes the exchange has no row for are absent.
+        Unfinished candles are included as the exchange sends them; minutes the exchange has no row
+        for are absent.
+
+        Raises:
+            ValueError: the range is empty, or longer than `page_minutes`.
+            UnknownSymbolError: the exchange does not list the symbol.
         """
         ...
 

@@ -1,14 +1,15 @@
-"""OKX v5 spot (v5 manual "REST Authentication", "Get candlesticks history", "Get account configuration", "Error Code")."""
+"""OKX v5 spot (v5 manual "REST Authentication", "Get candlesticks", "Get account configuration", "Error code")."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from crypto_pipeline.credentials import Credentials, KeyReport
-from crypto_pipeline.errors import CryptoPipelineError, MalformedAnswerError
-from crypto_pipeline.exchanges import rows, symbols
-from crypto_pipeline.exchanges.base import BaseClient, Endpoint, Signed, decode
+from crypto_pipeline.errors import CryptoPipelineError, ExchangeError
+from crypto_pipeline.exchanges import listing, rows, symbols
+from crypto_pipeline.exchanges.answers import NO_CODE, code_of, decode, malformed
+from crypto_pipeline.exchanges.asking import Endpoint, Signed
+from crypto_pipeline.exchanges.base import BaseClient
 from crypto_pipeline.exchanges.interface import Candle, Instrument
 from crypto_pipeline.exchanges.permissions import judge_okx
 from crypto_pipeline.exchanges.signing import okx_signature, okx_timestamp
@@ -19,7 +20,7 @@ TIME = Endpoint("/api/v5/public/time", counted_as="time")
 INSTRUMENTS = Endpoint("/api/v5/public/instruments", counted_as="instruments")
 RECENT = Endpoint("/api/v5/market/candles", counted_as="candles")
 HISTORY = Endpoint("/api/v5/market/history-candles", counted_as="history-candles")
-PERMISSIONS = Endpoint("/api/v5/account/config", 1, counted_as="config")
+PERMISSIONS = Endpoint("/api/v5/account/config", counted_as="config")
 RECENT_MS = 1_400 * 60_000
 """The newest 1,440 bars are answered at once by `candles`; a little less, because minutes pass."""
 
@@ -30,7 +31,10 @@ REJECTED = {
     "50030": "it may not ask this", "50035": "it must be bound to addresses first", "50100": "it is frozen",
     "50103": "its name is missing", "50104": "its passphrase is missing", "50106": "its signature is missing",
 }  # fmt: skip
-UNAVAILABLE = frozenset({"50001", "50004", "50026", "50046", "50013"})
+UNAVAILABLE = frozenset({"50001", "50004", "50013", "50026", "50046"})
+REGION, ADDRESS = "50051", "50121"
+UNKNOWN_SYMBOL, NO_DATA = "51001", "52000"
+NUMBERS = ("open", "high", "low", "close", "vol", "volCcyQuote")
 STATUS = {"live": "trading", "preopen": "announced"}
 
 
@@ -42,12 +46,15 @@ class OkxClient(BaseClient):
     host = "www.okx.com"
     paths = (TIME.path, INSTRUMENTS.path, RECENT.path, HISTORY.path, PERMISSIONS.path)
     page_minutes: ClassVar[int] = 300
+    candle_endpoint = f"{host}{HISTORY.path}"
+    instruments_endpoint = f"{host}{INSTRUMENTS.path}"
     time_endpoint = TIME
     permission_endpoint = PERMISSIONS
 
     def build_budget(self) -> Budget:
-        """20 requests in 2 s per endpoint and address; `candles` would allow 40, `config` and `time` fewer."""
-        return SlidingWindow(20, 2, sleep=self._sleep)
+        """Each endpoint has its own limit in 2 s, per address; for most it is 20."""
+        own = {"candles": 40, "time": 10, "config": 5}
+        return SlidingWindow(20, 2, allowed_for=own, clock=self._monotonic, sleep=self._sleep)
 
     def sign(self, endpoint: Endpoint, query: str, credentials: Credentials, *, now: float) -> Signed:
         """Sign time, method and path with query."""
@@ -61,29 +68,29 @@ class OkxClient(BaseClient):
         }
         return Signed(query, headers)
 
-    def refusal(self, answer: Answer, endpoint: Endpoint) -> CryptoPipelineError | None:
+    def refusal(self, answer: Answer, path: str) -> CryptoPipelineError | None:
         """Translate code and status; several refusals come with HTTP 200."""
-        code = _code(answer.body)
-        if code == "0" and answer.status == 200:
+        code = code_of(answer.body, "code")
+        if code in {"0", NO_DATA} and answer.status == 200:
             return None
+        return self._refused_address(answer, path, code) or self._refused_request(answer, path, code)
+
+    def _refused_address(self, answer: Answer, path: str, code: str) -> ExchangeError | None:
         if code == "50011" or answer.status == 429:
-            return self.rate_limited(answer, endpoint, default_seconds=2)
-        if code in {"50051", "50121"}:
-            return self.region_blocked(endpoint, answer.status)
+            return self.rate_limited(answer, path, default_seconds=2)
+        if code == REGION or answer.status == 451:
+            return self.region_blocked(answer, path)
+        is_blocked = code == ADDRESS or (answer.status == 403 and code == NO_CODE)
+        return self.forbidden(answer, path) if is_blocked else None
+
+    def _refused_request(self, answer: Answer, path: str, code: str) -> CryptoPipelineError:
         if code in UNAVAILABLE or answer.status >= 500:
-            return self.unavailable(answer, endpoint, "an error on its side or maintenance", code)
+            return self.unavailable(answer, path, "an error on its side or maintenance", code)
         if code in {"50102", "50112"}:
-            return self.clock_refused(endpoint, code)
+            return self.clock_refused(path, code)
         if code in REJECTED or answer.status == 401:
             return self.rejected(REJECTED.get(code, "not accepted"), code)
-        if answer.status == 403:
-            return self.banned(answer, endpoint, seconds=None)
-        if code == "none":
-            return MalformedAnswerError(
-                f"{TITLE} answered {endpoint.path} in a shape that its documents do not give. Nothing was stored.",
-                exchange=self.name, endpoint=endpoint.path, status=answer.status,
-            )  # fmt: skip
-        return self.refused(answer, endpoint, code)
+        return self.without_code(answer, path) if code == NO_CODE else self.refused(answer, path, code)
 
     def judge(self, body: Any) -> KeyReport:
         """See `permissions.judge_okx`."""
@@ -95,22 +102,25 @@ class OkxClient(BaseClient):
 
     async def read_instruments(self) -> list[Instrument]:
         """Return every spot instrument."""
-        answer = await self._get(INSTRUMENTS, {"instType": "SPOT"})
+        answer = await self.ask(INSTRUMENTS, {"instType": "SPOT"})
         return parse_instruments(answer.body)
 
     async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
         """Return one page; both cursors are exclusive, `after` is the later end."""
         symbols.split(symbol, self.name)
+        self.check_page(start_ms, end_ms)
         parameters: dict[str, str | int] = {
             "instId": symbol,
             "bar": "1m",
             "after": end_ms,
-            "before": start_ms - 1,
+            "before": max(start_ms - 1, 0),
             "limit": self.page_minutes,
         }
-        recent = start_ms >= self._now() * 1000 - RECENT_MS
-        with self.symbol_known(symbol, "51001"):
-            answer = await self._get(RECENT if recent else HISTORY, parameters)
+        # By the exchange's clock: `candles` answers what is too old for it with no rows, which looks like no trades.
+        now = await self.read_clock()
+        recent = start_ms >= now.timestamp() * 1000 - RECENT_MS
+        with self.symbol_known(symbol, UNKNOWN_SYMBOL):
+            answer = await self.ask(RECENT if recent else HISTORY, parameters)
         return rows.within(parse_candles(answer.body), start_ms, end_ms)
 
 
@@ -118,8 +128,8 @@ def parse_server_time(body: bytes) -> float:
     """Return the server's time in seconds."""
     found = _data(body, TIME.path)
     if len(found) != 1 or not isinstance(found[0], dict):
-        rows.malformed(TITLE, "its time is not one object")
-    return rows.whole(found[0].get("ts"), TITLE, "ts") / 1000
+        malformed(TITLE, "its time is not one object")
+    return rows.time_ms(found[0].get("ts"), TITLE) / 1000
 
 
 def parse_candles(body: bytes) -> list[Candle]:
@@ -133,37 +143,22 @@ def parse_candles(body: bytes) -> list[Candle]:
 
 
 def _candle(row: Any) -> Candle:
-    if str(row[8]) not in {"0", "1"}:
-        rows.malformed(TITLE, "a candle says neither that it is over nor that it is not")
-    return Candle(
-        open_time_ms=rows.time_ms(row[0], TITLE),
-        open=rows.number(row[1], TITLE, "open"),
-        high=rows.number(row[2], TITLE, "high"),
-        low=rows.number(row[3], TITLE, "low"),
-        close=rows.number(row[4], TITLE, "close"),
-        volume=rows.number(row[5], TITLE, "vol"),
-        quote_volume=rows.number(row[7], TITLE, "volCcyQuote"),
-        finished=str(row[8]) == "1",
-    )
+    confirm = row[8]
+    if confirm not in ("0", "1"):
+        malformed(TITLE, "a candle says neither that it is over nor that it is not")
+    first, high, low, close, volume, quote_volume = rows.numbers((*row[1:6], row[7]), TITLE, NUMBERS)
+    time_ms = rows.time_ms(row[0], TITLE)
+    return Candle(time_ms, first, high, low, close, volume, quote_volume, finished=confirm == "1")
 
 
 def parse_instruments(body: bytes) -> list[Instrument]:
     """Return the spot instruments of an instruments answer, sorted by canonical symbol."""
-    return sorted(_instrument(entry) for entry in _data(body, INSTRUMENTS.path) if isinstance(entry, dict))
+    return listing.parsed(_data(body, INSTRUMENTS.path), _instrument, TITLE)
 
 
-def _instrument(entry: dict[str, Any]) -> Instrument:
-    names = [entry.get(name) for name in ("instId", "baseCcy", "quoteCcy")]
-    if not all(isinstance(name, str) and name for name in names):
-        rows.malformed(TITLE, "an instrument has no name")
-    native, base, quote = map(str, names)
-    status = str(entry.get("state", ""))
-
-    def of(name: str) -> Any:
-        value = entry.get(name)
-        return None if value in {None, ""} else rows.number(value, TITLE, name)
-
-    listed = str(entry.get("listTime") or "0")
+def _instrument(entry: listing.Entry) -> Instrument:
+    native, base, quote = listing.names(entry, TITLE, "instId", "baseCcy", "quoteCcy")
+    status = listing.word(entry, "state")
     return Instrument(
         symbol=f"{base}-{quote}",
         native=native,
@@ -171,24 +166,17 @@ def _instrument(entry: dict[str, Any]) -> Instrument:
         quote=quote,
         status=STATUS.get(status, "halted"),
         native_status=status,
-        price_increment=of("tickSz"),
-        quantity_increment=of("lotSz"),
-        minimum_quantity=of("minSz"),
-        listed_at=datetime.fromtimestamp(int(listed) / 1000, UTC) if listed.isdigit() and int(listed) else None,
+        price_increment=listing.increment(entry, "tickSz", TITLE),
+        quantity_increment=listing.increment(entry, "lotSz", TITLE),
+        minimum_quantity=listing.increment(entry, "minSz", TITLE),
+        listed_at=listing.moment(entry.get("listTime")),
     )
 
 
 def _data(body: bytes, endpoint: str) -> list[Any]:
     value = decode(body, TITLE, endpoint)
-    found = value.get("data") if isinstance(value, dict) else None
-    if not isinstance(found, list):
-        rows.malformed(TITLE, "there is no data")
+    envelope = value if isinstance(value, dict) else {}
+    found = envelope.get("data")
+    if envelope.get("code") not in ("0", NO_DATA) or not isinstance(found, list):
+        malformed(TITLE, "there is no data")
     return found
-
-
-def _code(body: bytes) -> str:
-    try:
-        value = decode(body, TITLE, "")
-    except CryptoPipelineError:
-        return "none"
-    return str(value.get("code", "none")) if isinstance(value, dict) else "none"

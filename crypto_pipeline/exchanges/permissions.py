@@ -2,12 +2,13 @@
 What an issuer's answer says a key may do, and whether that is reading only.
 
 Pure rules over the decoded answers of the permission endpoints. All are allow-lists: what is not
-known to be harmless counts as more than reading, and what is missing proves nothing.
+known to be harmless counts as more than reading, and what is missing or odd proves nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,14 +18,37 @@ Answer = Any
 """A decoded JSON value; nothing is assumed of its shape."""
 
 BINANCE_HARMLESS = frozenset({"enableReading", "enableFixReadOnly"})
+BINANCE_NEUTRAL = frozenset({"ipRestrict", "createTime", "tradingAuthorityExpirationTime"})
+BINANCE_MUST_BE_FALSE = (
+    "enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer", "enableSpotAndMarginTrading",
+    "enableMargin", "enableFutures", "enableVanillaOptions",
+)  # fmt: skip
+"""What every answer has had for years; the document's newer switches may be absent, but not true."""
+
 COINBASE_HARMLESS = frozenset({"can_view"})
-BYBIT_FATAL = "Withdraw"
+COINBASE_MUST_BE_FALSE = ("can_trade", "can_transfer")
+
+BYBIT_AREAS = frozenset(
+    {
+        "Affiliate", "BitCard", "BlockTrade", "ByXPost", "ContractTrade", "CopyTrading", "Derivatives", "Earn",
+        "Exchange", "FiatBitPay", "FiatConvertBroker", "FiatGlobalPay", "FiatP2P", "NFT", "Options", "Spot", "Wallet",
+    }
+)  # fmt: skip
+"""What Bybit's documents list; a read-only key may name these areas, because it only reads them."""
+BYBIT_FATAL = "withdraw"
+
+HUGGINGFACE_HARMLESS = frozenset({"canReadGatedRepos"})
+
+UNREADABLE = "something unreadable"
+MOST_SHOWN = 8
+DEEPEST = 5
+_PLAIN = re.compile(r"[A-Za-z0-9_.\-=]{1,60}")
 
 _WORDS = (
-    ("withdraw", ("withdraw",)),
+    ("trade", ("trade", "trading", "order", "margin", "futures", "options", "position")),
     ("transfer", ("transfer",)),
-    ("trade", ("trade", "trading", "order", "margin", "futures", "options", "position", "exchangehistory")),
-    ("write", ("write", "readonly=0")),
+    ("withdraw", ("withdraw",)),
+    ("write", ("write", "readonly=")),
 )
 
 
@@ -33,21 +57,21 @@ def words_for(report: KeyReport) -> str:
     found = [
         word for word, signs in _WORDS if any(sign in excess.lower() for excess in report.excess for sign in signs)
     ]
-    said = " and ".join(sorted(found)) if found else "do more than read"
-    return f"may {said} ({', '.join(report.excess)})"
+    said = " and ".join(filter(None, [", ".join(found[:-1]), *found[-1:]])) or "do more than read"
+    more = len(report.excess) - MOST_SHOWN
+    shown = [*report.excess[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+    return f"may {said} ({', '.join(shown)})"
 
 
 def judge_binance(answer: Answer) -> KeyReport:
     """Judge GET /sapi/v1/account/apiRestrictions (Binance wallet document "Get API Key Permission")."""
     fields = _fields(answer)
-    switches = _switches(fields, ("enable", "permits"), neutral="ipRestrict")
-    may = tuple(sorted(name for name, value in switches.items() if value is not False))
-    reading = fields.get("enableReading")
+    may = _granted(fields, prefixes=("enable", "permits"), neutral=BINANCE_NEUTRAL)
     return KeyReport(
         issuer="binance",
         may=may,
         excess=tuple(name for name in may if name not in BINANCE_HARMLESS),
-        unproven="" if reading is True else _missing("enableReading", reading, "true"),
+        unproven=_not_true(fields, "enableReading") or _not_false(fields, BINANCE_MUST_BE_FALSE),
         ip_bound=_flag(fields.get("ipRestrict")),
         created_at=_from_ms(fields.get("createTime")),
         # The expiry of the *trading* permission, where one is set, says nothing about a read-only key.
@@ -57,17 +81,12 @@ def judge_binance(answer: Answer) -> KeyReport:
 def judge_coinbase(answer: Answer) -> KeyReport:
     """Judge GET /api/v3/brokerage/key_permissions (Advanced Trade "Get API Key Permissions")."""
     fields = _fields(answer)
-    switches = _switches(fields, ("can_",))
-    may = tuple(sorted(name for name, value in switches.items() if value is not False))
-    missing = [name for name in ("can_view", "can_trade", "can_transfer") if name not in fields]
-    unproven = f"{missing[0]} is missing from its answer" if missing else ""
-    if not unproven and fields["can_view"] is not True:
-        unproven = _missing("can_view", fields["can_view"], "true")
+    may = _granted(fields, prefixes=("can",))
     return KeyReport(
         issuer="coinbase",
         may=may,
         excess=tuple(name for name in may if name not in COINBASE_HARMLESS),
-        unproven=unproven,
+        unproven=_not_true(fields, "can_view") or _not_false(fields, COINBASE_MUST_BE_FALSE),
     )
 
 
@@ -75,9 +94,9 @@ def judge_okx(answer: Answer) -> KeyReport:
     """Judge GET /api/v5/account/config (OKX v5 "Get account configuration"): `perm` must be `read_only` alone."""
     rows = _fields(answer).get("data")
     fields = _fields(rows[0]) if isinstance(rows, list) and len(rows) == 1 else {}
-    perm, ip, label = fields.get("perm"), fields.get("ip"), fields.get("label")
+    perm, ip = fields.get("perm"), fields.get("ip")
     words = [word.strip() for word in perm.split(",")] if isinstance(perm, str) else []
-    may = tuple(sorted({word for word in words if word}))
+    may = _sorted(_shown(word) for word in words if word)
     addresses = _addresses(ip.split(",")) if isinstance(ip, str) else ()
     return KeyReport(
         issuer="okx",
@@ -86,7 +105,7 @@ def judge_okx(answer: Answer) -> KeyReport:
         unproven="" if "read_only" in may else _missing("perm", perm, "read_only"),
         ip_bound=bool(addresses) if isinstance(ip, str) else None,
         addresses=addresses,
-        label=label if isinstance(label, str) else "",
+        label=_text(fields.get("label")),
     )
 
 
@@ -98,65 +117,114 @@ def judge_bybit(answer: Answer) -> KeyReport:
     withdrawals, or an area that the documents do not know, is refused even then.
     """
     fields = _fields(_fields(answer).get("result"))
-    read_only, permissions = fields.get("readOnly"), fields.get("permissions")
-    groups = permissions if isinstance(permissions, Mapping) else {}
-    listed = tuple(sorted(f"{group}.{entry}" for group, entries in groups.items() for entry in _entries(entries)))
-    excess = [entry for entry in listed if BYBIT_FATAL.lower() in entry.lower() or _is_unknown(entry)]
-    # bool is an int in Python, but `true` is not what the documents give.
-    is_one = type(read_only) is int and read_only == 1
-    if type(read_only) is int and read_only != 1:
-        excess = [f"readOnly={read_only}", *listed]
-    unproven = "" if is_one or excess else _missing("readOnly", read_only, "1")
-    if not unproven and not isinstance(permissions, Mapping):
-        unproven = _missing("permissions", permissions, "an object")
-    bound = fields.get("ips")
+    read_only, permissions, bound = fields.get("readOnly"), fields.get("permissions"), fields.get("ips")
+    listed, mode = _sorted(_listed(_fields(permissions))), _bybit_mode(read_only)
+    may = _sorted([*listed, mode] if mode else listed)
+    fatal = [entry for entry in listed if BYBIT_FATAL in entry.lower() or entry.partition(".")[0] not in BYBIT_AREAS]
+    unproven = "" if mode else _missing("readOnly", read_only, "1")
+    if not isinstance(permissions, Mapping):
+        unproven = unproven or _missing("permissions", permissions, "an object")
     addresses = _addresses(bound) if isinstance(bound, list) else ()
     return KeyReport(
         issuer="bybit",
-        may=("read", *listed) if is_one else listed,
-        excess=tuple(excess),
+        may=may,
+        excess=tuple(fatal) if mode in {"read", ""} else may,
         unproven=unproven,
         ip_bound=bool(addresses) if isinstance(bound, list) else None,
         addresses=addresses,
         created_at=_from_iso(fields.get("createdAt")),
         expires_at=_bybit_expiry(fields),
-        label=str(fields.get("note", "")) if isinstance(fields.get("note"), str) else "",
+        label=_text(fields.get("note")),
     )
 
 
 def judge_huggingface(answer: Answer) -> KeyReport:
     """Judge GET /api/whoami-v2 (Hugging Face Hub): the role must be read, or every fine-grained scope a read."""
     token = _fields(_fields(_fields(answer).get("auth")).get("accessToken"))
-    role, label = token.get("role"), token.get("displayName")
-    scopes = _fine_grained(token.get("fineGrained")) if role == "fineGrained" else ()
-    may = scopes if scopes else ((role,) if isinstance(role, str) and role else ())
-    excess = tuple(entry for entry in may if entry != "read" and not entry.endswith(".read"))
+    role, scopes = token.get("role"), _sorted(_scopes(token.get("fineGrained")))
+    named = _shown(role) if role else ""
+    # A fine-grained token may what its scopes say; one without any says nothing.
+    may = scopes if named == "fineGrained" else _sorted([*scopes, *([named] if named else [])])
     return KeyReport(
         issuer="huggingface",
-        may=tuple(sorted(may)),
-        excess=tuple(sorted(excess)),
-        unproven="" if may else _missing("role", role, "read"),
+        may=may,
+        excess=tuple(entry for entry in may if not _only_reads(entry)),
+        unproven=("" if may else "it lists no scopes") if named else _missing("role", None, "read"),
         created_at=_from_iso(token.get("createdAt")),
-        label=label if isinstance(label, str) else "",
+        label=_text(token.get("displayName")),
     )
 
 
-BYBIT_KNOWN = frozenset(
-    {
-        "ContractTrade.Order", "ContractTrade.Position", "Spot.SpotTrade", "Wallet.AccountTransfer",
-        "Wallet.SubMemberTransfer", "Wallet.SubMemberTransferList", "Wallet.Withdraw", "Options.OptionsTrade",
-        "Derivatives.DerivativesTrade", "Exchange.ExchangeHistory", "Earn.Earn", "FiatP2P.FiatP2POrder",
-        "FiatP2P.Advertising", "FiatBitPay.FaitPayOrder", "FiatConvertBroker.FiatConvertBrokerOrder",
-        "BlockTrade.BlockTrade", "CopyTrading.CopyTrading", "NFT.NFTQueryProductList", "Affiliate.Affiliate",
-        "BitCard.BitCard", "ByXPost.ByXPost", "FiatGlobalPay.FiatGlobalPayOrder",
-    }
-)  # fmt: skip
-"""What Bybit's documents list; a read-only key may name these areas, because it only reads them."""
+def _only_reads(entry: str) -> bool:
+    return entry == "read" or entry.endswith(".read") or entry in HUGGINGFACE_HARMLESS
 
 
-def _is_unknown(entry: str) -> bool:
-    group = entry.partition(".")[0]
-    return not any(known.partition(".")[0] == group for known in BYBIT_KNOWN)
+def _scopes(value: Answer) -> Iterator[str]:
+    """Yield what a fine-grained token may do, and whatever nobody knows about it."""
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        yield UNREADABLE
+    fields = _fields(value)
+    yield from _granted(fields, prefixes=("can",), neutral=frozenset({"global", "scoped"}))
+    yield from _entries(fields.get("global", []))
+    scoped = fields.get("scoped", [])
+    for scope in scoped if isinstance(scoped, list) else [UNREADABLE]:
+        yield from _entries(_fields(scope).get("permissions"))
+
+
+def _listed(groups: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every entry of every area; an area that cannot be read is an entry that nobody knows."""
+    for group, entries in groups.items():
+        for entry in _entries(entries):
+            yield UNREADABLE if UNREADABLE in {entry, _shown(group)} else f"{_shown(group)}.{entry}"
+
+
+def _granted(
+    fields: Mapping[str, Any], *, prefixes: tuple[str, ...], neutral: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
+    """
+    Return what is granted: a switch, by its name, that is not plainly false; any other field that says yes.
+
+    A field that nobody knows and that says something else (a date, a label) grants nothing.
+    """
+    return _sorted(
+        _shown(name)
+        for name, value in fields.items()
+        if name not in neutral and (value is not False if name.lower().startswith(prefixes) else _says_yes(value))
+    )
+
+
+def _says_yes(value: Answer, depth: int = 0) -> bool:
+    """Say whether a value is a yes in any form, or holds one; what lies too deep to look at may be one."""
+    if isinstance(value, str):
+        return value.strip().lower() in {"true", "yes", "on", "1", "enabled"}
+    if isinstance(value, Mapping | list):
+        inner = value.values() if isinstance(value, Mapping) else value
+        return depth > DEEPEST or any(_says_yes(one, depth + 1) for one in inner)
+    return bool(value == 1)  # true, 1 and 1.0 are all equal to it
+
+
+def _not_true(fields: Mapping[str, Any], name: str) -> str:
+    """Return why a switch that must be on proves nothing; empty if it is on."""
+    return "" if fields.get(name) is True else _missing(name, fields.get(name), "true")
+
+
+def _not_false(fields: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return which switch that must be off is not there; one that is on is an excess."""
+    missing = next((name for name in names if name not in fields), None)
+    return "" if missing is None else _missing(missing, None, "false")
+
+
+def _missing(name: str, value: Answer, wanted: str) -> str:
+    return f"{name} is missing from its answer" if value is None else f"{name} is not {wanted} in its answer"
+
+
+def _bybit_mode(read_only: Answer) -> str:
+    """Return in a word what `readOnly` says; empty if that is nothing the documents give, such as `true`."""
+    if type(read_only) is not int:
+        return ""
+    return {1: "read", 0: "readOnly=0"}.get(read_only, "readOnly=other")
 
 
 def _bybit_expiry(fields: Mapping[str, Any]) -> datetime | None:
@@ -166,46 +234,35 @@ def _bybit_expiry(fields: Mapping[str, Any]) -> datetime | None:
     return None if never else expires
 
 
-def _fine_grained(value: Answer) -> tuple[str, ...]:
-    fields = _fields(value)
-    found = list(_entries(fields.get("global", [])))
-    scoped = fields.get("scoped", [])
-    for scope in scoped if isinstance(scoped, list) else ["unreadable scopes"]:
-        found += _entries(_fields(scope).get("permissions", "unreadable scope"))
-    return tuple(found)
-
-
 def _fields(value: Answer) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
 def _entries(value: Answer) -> Sequence[str]:
     """Return the texts of a list; anything else becomes an entry that nobody knows."""
-    if isinstance(value, list):
-        return [entry if isinstance(entry, str) else f"unreadable {entry!r:.20}" for entry in value]
-    return [f"unreadable {value!r:.20}"]
+    return [_shown(entry) for entry in value] if isinstance(value, list) else [UNREADABLE]
 
 
-def _switches(fields: Mapping[str, Any], prefixes: tuple[str, ...], *, neutral: str = "") -> dict[str, Any]:
-    """Return what may be a permission: by its name, or because it is true and nobody knows it."""
-    return {
-        name: value
-        for name, value in fields.items()
-        if name != neutral and (name.lower().startswith(prefixes) or value is True)
-    }
+def _shown(name: Answer) -> str:
+    """Return a name as it may stand in a message and in the record; it comes from outside."""
+    return name if isinstance(name, str) and _PLAIN.fullmatch(name) else UNREADABLE
+
+
+def _text(value: Answer) -> str:
+    return "".join(filter(str.isprintable, value))[:100] if isinstance(value, str) else ""
+
+
+def _sorted(names: Iterator[str] | Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
 
 
 def _flag(value: Answer) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _missing(name: str, value: Answer, wanted: str) -> str:
-    return f"{name} is missing from its answer" if value is None else f"{name} is not {wanted} in its answer"
-
-
 def _addresses(values: Sequence[Any]) -> tuple[str, ...]:
     """Return the bound addresses; `*` means that the key is not bound."""
-    found = [value.strip() for value in values if isinstance(value, str) and value.strip()]
+    found = [_text(value).strip() for value in values if isinstance(value, str) and value.strip()]
     return () if "*" in found else tuple(found)
 
 

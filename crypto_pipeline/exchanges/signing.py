@@ -123,8 +123,13 @@ def coinbase_token(secret: Secret, *, key_name: str, method: str, host: str, pat
     """
     key = load_private_key(secret)
     is_edwards = isinstance(key, Ed25519PrivateKey)
-    header = {"alg": "EdDSA" if is_edwards else "ES256", "kid": key_name, "nonce": nonce, "typ": "JWT"}
-    claims = {
+    header: dict[str, object] = {
+        "alg": "EdDSA" if is_edwards else "ES256",
+        "kid": key_name,
+        "nonce": nonce,
+        "typ": "JWT",
+    }
+    claims: dict[str, object] = {
         "sub": key_name,
         "iss": "cdp",
         "nbf": now,

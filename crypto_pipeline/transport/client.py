@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,11 +32,20 @@ _WHOLE_ANSWER = 3
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: the status, the headers (names in any case) and the body, unpacked."""
+    """
+    One answer.
+
+    Fields:
+        status: the HTTP status.
+        headers: names in any case.
+        body: unpacked.
+        seconds: how long it took from sending to the last byte.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    seconds: float = 0.0
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
@@ -50,14 +60,19 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         Send a request that is on the list.
 
         Raises:
-            EgressDeniedError: it is not, or its Host header names another place than its URL.
+            EgressDeniedError: it is not, or is made to go elsewhere than its URL says.
         """
         self._table.check(request.method, request.url)
         # A connection to a listed host must not carry a request for another one behind the same front.
-        if request.headers.get("host") != request.url.netloc.decode("ascii") or "sni_hostname" in request.extensions:
-            msg = f"A request to {request.url.host} named another host in its header, so it was not sent."
+        is_same_host = request.headers.get("host") == request.url.netloc.decode("ascii")
+        # httpcore's extensions `target` and `sni_hostname` replace the path and the host that were checked.
+        if not is_same_host or not request.extensions.keys() <= {"timeout"}:
+            msg = f"A request to {request.url.host} was made to go elsewhere than its address says, so it was not sent."
             raise EgressDeniedError(msg)
-        return await self._inner.handle_async_request(request)
+        response = await self._inner.handle_async_request(request)
+        # httpx would build the request that a redirect asks for, even where it does not follow it.
+        response.headers.pop("location", None)
+        return response
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -115,6 +130,7 @@ async def send(
         MalformedAnswerError: a redirect, or a body that is too long or cannot be unpacked.
     """
     seconds = client.timeout.read or 0.0
+    begun = time.monotonic()
     try:
         async with asyncio.timeout(seconds * _WHOLE_ANSWER):
             response = await client.send(request, stream=True)
@@ -123,15 +139,15 @@ async def send(
             finally:
                 await response.aclose()
     except (TimeoutError, httpx.TimeoutException):
-        msg = f"{exchange} did not answer within {seconds:g} s. Check the network, then run again."
+        msg = f"{exchange} did not answer in time (limit {seconds:g} s). Check the network, then run again."
         raise ExchangeUnavailableError(msg) from None
     except httpx.RequestError as error:
         raise _translated(error, exchange, request.url.host) from None
-    if response.is_redirect or 300 <= response.status_code < 400:
+    if 300 <= response.status_code < 400:
         msg = f"{exchange} answered with a redirect (HTTP {response.status_code}); redirects are not followed."
         raise MalformedAnswerError(msg, status=response.status_code)
     body = _unpacked(packed, response.headers.get("content-encoding", ""), exchange, max_body_bytes)
-    return Answer(response.status_code, response.headers, body)
+    return Answer(response.status_code, response.headers, body, time.monotonic() - begun)
 
 
 async def _read_body(response: httpx.Response, exchange: str, max_body_bytes: int) -> bytes:
@@ -162,6 +178,10 @@ def _unpacked(packed: bytes, encoding: str, exchange: str, max_body_bytes: int) 
     if not decoder.eof:
         msg = f"{exchange} sent only a part of its packed answer. Run again."
         raise ExchangeUnavailableError(msg)
+    if decoder.unused_data:
+        # Legal gzip, but no server packs one answer into two parts, and reading only the first would lose rows.
+        msg = f"{exchange} sent something after the end of its packed answer."
+        raise MalformedAnswerError(msg)
     return body
 
 
@@ -171,7 +191,8 @@ def _too_long(exchange: str, max_body_bytes: int) -> MalformedAnswerError:
 
 def _translated(error: httpx.RequestError, exchange: str, host: str) -> ExchangeError | EgressDeniedError:
     """Return our error for one of httpx's, without its text: that may quote the URL."""
-    tls = _tls_failure(error)
+    # A connection that was open and broke is the network's affair, whatever the TLS library says of the rest.
+    tls = _tls_failure(error) if isinstance(error, httpx.ConnectError) else None
     if isinstance(tls, ssl.SSLCertVerificationError):
         return EgressDeniedError(
             f"The certificate of {host} does not verify ({tls.verify_message}), so nothing was sent to {exchange}. "

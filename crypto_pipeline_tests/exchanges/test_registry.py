@@ -1,0 +1,54 @@
+"""The registries: who is in them, and that every member is what the floors above take it for."""
+
+from __future__ import annotations
+
+import pytest
+
+import crypto_pipeline.exchanges as family
+from crypto_pipeline.audit import JsonLinesAuditLog
+from crypto_pipeline.credentials import ISSUERS
+from crypto_pipeline.errors import EgressDeniedError
+from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES, ExchangeClient
+from crypto_pipeline.transport.egress import rules_for
+
+TRADING = ("order", "withdraw", "transfer", "orders", "trade/order", "asset/withdrawal")
+
+
+def test_every_issuer_of_credentials_can_be_asked_about_its_keys() -> None:
+    assert set(ISSUER_PROBES) == set(ISSUERS)
+    assert set(CLIENTS) == set(ISSUERS) - {"huggingface"}
+
+
+def test_everything_that_is_exported_exists_and_is_in_order() -> None:
+    assert sorted(family.__all__) == sorted(set(family.__all__))
+    assert all(hasattr(family, name) for name in family.__all__)
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_client_is_what_the_market_floor_takes_it_for(name: str, audit: JsonLinesAuditLog) -> None:
+    client: ExchangeClient = CLIENTS[name](None, audit=audit)
+
+    assert client.name == name
+    assert client.page_minutes >= 300
+    assert client.candle_endpoint.startswith(CLIENTS[name].host + "/")
+    assert client.instruments_endpoint.startswith(CLIENTS[name].host + "/")
+    assert client.usage.requests == client.usage.retries == client.usage.weight == 0
+    assert "at most" in client.usage.budget
+
+
+@pytest.mark.parametrize("name", ISSUER_PROBES)
+def test_a_client_can_reach_nothing_that_changes_anything(name: str) -> None:
+    """Not by a method, and not by a path beside its own."""
+    client = ISSUER_PROBES[name]
+    address, table = rules_for(client.host, client.paths)
+    own = next(path for path in client.paths if not path.endswith("/"))
+
+    table.check("GET", f"{address}{own}")
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        with pytest.raises(EgressDeniedError):
+            table.check(method, f"{address}{own}")
+    for path in client.paths:
+        folder = path.rstrip("/").rpartition("/")[0]
+        for word in TRADING:
+            with pytest.raises(EgressDeniedError):
+                table.check("GET", f"{address}{folder}/{word}")
