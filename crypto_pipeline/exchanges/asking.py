@@ -36,6 +36,9 @@ from crypto_pipeline.transport.egress import rules_for
 LONGEST_WAIT_SECONDS = 90.0
 """How long one request waits in all before it gives up; longer waits are for the run's own retry."""
 
+Renew = Callable[[RejectedKeyError], Awaitable[Credentials | None]]
+"""Is told that a key was rejected, and returns another version of it if there is one."""
+
 Parameters = Mapping[str, str | int]
 NO_PARAMETERS: Parameters = MappingProxyType({})
 
@@ -77,6 +80,7 @@ class Asker(Refusals, ABC):
         sleep: how to wait.
         budget: instead of the exchange's own, such as one that is shared.
         attempts: how often a request is tried when its failure can heal.
+        renew: where another version of the key comes from when this one is rejected; None gives up at once.
         timeout_seconds: for connecting, and for each read and write.
         connections: how many requests are on their way at once at most.
     """
@@ -97,11 +101,13 @@ class Asker(Refusals, ABC):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         budget: Budget | None = None,
         attempts: int = 5,
+        renew: Renew | None = None,
         timeout_seconds: float = 10.0,
         connections: int = 16,
     ) -> None:
-        self._credentials = credentials
-        self._audit = audit.bound(credential_version=credentials.description.version if credentials else None)
+        self._record = audit
+        self._renew, self._renewing = renew, asyncio.Lock()
+        self._take(credentials)
         self._clock, self._monotonic, self._sleep = clock, monotonic, sleep
         self._offset_seconds: float | None = None
         self._attempts = attempts
@@ -113,6 +119,11 @@ class Asker(Refusals, ABC):
         self._shut: tuple[ExchangeError, float] | None = None
         self._requests = 0
         self._retries = 0
+
+    def _take(self, credentials: Credentials | None) -> None:
+        """Use this key from now on; the record tells its version."""
+        self._credentials = credentials
+        self._audit = self._record.bound(credential_version=credentials.description.version if credentials else None)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -145,7 +156,7 @@ class Asker(Refusals, ABC):
         """Return what the exchange's answer means as an error; None if it gave what was asked."""
 
     @abstractmethod
-    def check_key_use(self, endpoint: Endpoint) -> None:
+    def check_key_use(self, endpoint: Endpoint, credentials: Credentials) -> None:
         """Raise `KeyRefusedError` if the key may not be used for this question; asked before each signature."""
 
     async def ask(
@@ -216,7 +227,7 @@ class Asker(Refusals, ABC):
         return answer
 
     def _signed(self, endpoint: Endpoint, query: str, credentials: Credentials) -> Signed:
-        self.check_key_use(endpoint)
+        self.check_key_use(endpoint, credentials)
         try:
             signed = self.sign(endpoint, query, credentials, now=self.now())
             if all(map(_is_header, signed.headers.values())):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from crypto_pipeline.credentials import Credentials, KeyReport
@@ -25,6 +24,7 @@ from crypto_pipeline.exchanges.answers import decode
 from crypto_pipeline.exchanges.asking import NO_PARAMETERS, Asker, Endpoint, Parameters
 from crypto_pipeline.exchanges.gate import KeyGate
 from crypto_pipeline.exchanges.interface import Candle, Instrument
+from crypto_pipeline.exchanges.refusals import name_key
 from crypto_pipeline.transport import Answer
 
 MAX_SKEW_SECONDS = 30.0
@@ -45,11 +45,12 @@ class BaseClient(Asker, ABC):
     time_endpoint: ClassVar[Endpoint | None] = None
     permission_endpoint: ClassVar[Endpoint]
 
-    @cached_property
-    def _gate(self) -> KeyGate | None:
-        if self.credential is None:
-            return None
-        return KeyGate(self.credential, issuer=self.name, title=self.title, audit=self._audit, now=self.now)
+    def _take(self, credentials: Credentials | None) -> None:
+        super()._take(credentials)
+        self._gate = None
+        if self.credential is not None:
+            # Each version of a key has to be proved for itself.
+            self._gate = KeyGate(self.credential, issuer=self.name, title=self.title, audit=self._audit, now=self.now)
 
     async def __aenter__(self) -> Self:
         """Return the client; nothing is sent yet."""
@@ -132,13 +133,31 @@ class BaseClient(Asker, ABC):
         Raises:
             ExcessPermissionsError: the key may do more than read.
             UnprovenKeyError: the answer does not prove what the key may do.
-            RejectedKeyError: the key is not accepted, or has ended.
+            RejectedKeyError: the key is not accepted, or has ended, and there is no other version of it.
             ExchangeError: the issuer could not be asked; nothing is proved.
         """
+        rejected = self._credentials
+        try:
+            return await self._prove()
+        except RejectedKeyError as error:
+            if not await self._renewed(rejected, error):
+                raise
+        return await self._prove()
+
+    async def _prove(self) -> KeyReport | None:
         gate, credentials = self._gate, self._credentials
         if gate is None or credentials is None:
             return None
         return await gate.prove(lambda: self._ask_permissions(credentials))
+
+    async def _renewed(self, rejected: Credentials | None, error: RejectedKeyError) -> bool:
+        """Take another version of a rejected key, if there is one; whoever comes second finds it taken."""
+        async with self._renewing:
+            if self._credentials is rejected and rejected is not None and self._renew is not None:
+                found = await self._renew(error)
+                if found is not None and found.description.version != rejected.description.version:
+                    self._take(found)
+            return self._credentials is not rejected
 
     async def _ask_permissions(self, credentials: Credentials) -> KeyReport:
         self.check_form(credentials)
@@ -154,13 +173,17 @@ class BaseClient(Asker, ABC):
             )
             raise UnprovenKeyError(msg) from None
 
-    def check_key_use(self, endpoint: Endpoint) -> None:
+    def check_key_use(self, endpoint: Endpoint, credentials: Credentials) -> None:
         """
         Do nothing if the key is proved, or the question is what it may do.
 
         Raises:
+            RejectedKeyError: another version of the key is in use by now.
             UnprovenKeyError: whoever asks has forgotten to prove the key; see `ask_with_key`.
         """
+        if credentials.description != self.credential:
+            msg = f"{name_key(credentials.description)} of {self.title} was replaced in the meantime."
+            raise RejectedKeyError(msg)
         if endpoint.path != self.permission_endpoint.path and not (self._gate and self._gate.is_open):
             msg = f"{self.title} was about to be asked with {self.key_name} before it was proved, so it was not."
             raise UnprovenKeyError(msg)
@@ -173,11 +196,14 @@ class BaseClient(Asker, ABC):
             KeyRefusedError: the key may not be used, or is not accepted any more.
             ExchangeError: the exchange did not give what was asked.
         """
-        if self._gate is None:
-            return await self.ask(endpoint, parameters)
         await self.prove_key()
+        credentials = self._credentials
         try:
-            return await self.ask(endpoint, parameters, credentials=self._credentials)
+            return await self.ask(endpoint, parameters, credentials=credentials)
         except RejectedKeyError as error:
-            self._gate.shut(error)
-            raise
+            if not await self._renewed(credentials, error):
+                if self._gate is not None:
+                    self._gate.shut(error)
+                raise
+        await self.prove_key()
+        return await self.ask(endpoint, parameters, credentials=self._credentials)

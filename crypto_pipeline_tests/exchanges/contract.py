@@ -555,11 +555,11 @@ class ClientContract:
         """With the exchange's name, one event for each try, and no secret in either."""
         error, tries = self.FAULTS[fault]
         error = self.region_error if fault == "region_block" else error
-        amount = 1.0 if fault == "latency" else 0.0
+        amount = 2.0 if fault == "latency" else 0.0
         self.break_candles(sandbox, fault, amount=amount)
 
         with pytest.raises(error) as failed:
-            visit(fetch, key if has_key else None, timeout_seconds=0.25 if fault == "latency" else 10.0)
+            visit(fetch, key if has_key else None, timeout_seconds=0.5 if fault == "latency" else 10.0)
 
         assert type(failed.value) is error
         assert failed.value.retryable is (tries > 1)
