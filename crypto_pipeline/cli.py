@@ -148,3 +148,40 @@ def check() -> None:
     from crypto_pipeline.demo.report import open_console  # noqa: PLC0415
 
     sys.exit(asyncio.run(show_keys(open_console(), now=datetime.now(UTC))))
+
+
+@cli.group()
+def access() -> None:
+    """Who may do what with the stored secrets."""
+
+
+@access.group("render")
+def access_render() -> None:
+    """Print a store's policies for the roles of the security handbook; nothing is asked or changed."""
+
+
+_role = click.option("--role", help="Only this role's policy, ready to be loaded; all of them if left out.")
+_prefix = click.option("--prefix", default="crypto-pipeline", show_default=True, help="The folder of production.")
+
+
+@access_render.command("vault")
+@_role
+@click.option("--mount", default="secret", show_default=True, help="The mount of the KV version 2 engine.")
+@_prefix
+def access_render_vault(role: str | None, mount: str, prefix: str) -> None:
+    """For HashiCorp Vault and OpenBao, as HCL."""
+    from crypto_pipeline.secrets.policies import render_vault  # noqa: PLC0415
+
+    click.echo(render_vault(role, mount=mount, prefix=prefix), nl=False)
+
+
+@access_render.command("aws")
+@_role
+@_prefix
+@click.option("--region", default="*", show_default=True, help="The region of the secrets.")
+@click.option("--account", default="*", show_default=True, help="The number of the account that holds them.")
+def access_render_aws(role: str | None, prefix: str, region: str, account: str) -> None:
+    """For AWS IAM, as JSON; without --role an object with a policy for each."""
+    from crypto_pipeline.secrets.policies import render_aws  # noqa: PLC0415
+
+    click.echo(render_aws(role, prefix=prefix, region=region, account=account), nl=False)

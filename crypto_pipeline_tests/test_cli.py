@@ -26,7 +26,7 @@ from crypto_pipeline_tests.support.environment import empty_environment
 from crypto_pipeline_tests.support.ports import free_port
 from crypto_pipeline_tests.support.project import Project, make_project
 
-COMMANDS = {"demo", "run", "dev", "sandbox", "keys"}
+COMMANDS = {"demo", "run", "dev", "sandbox", "keys", "access"}
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +94,22 @@ def test_help_lists_every_command_with_a_sentence(word: str, run: Run) -> None:
     assert "--debug" in done.out
 
 
-@pytest.mark.parametrize("words", [["demo"], ["run"], ["dev"], ["sandbox"], ["keys"], ["keys", "check"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["demo"],
+        ["run"],
+        ["dev"],
+        ["sandbox"],
+        ["keys"],
+        ["keys", "check"],
+        ["access"],
+        ["access", "render"],
+        ["access", "render", "vault"],
+        ["access", "render", "aws"],
+    ],
+    ids=" ".join,
+)
 def test_each_command_has_its_help_and_explains_its_options(words: list[str], run: Run) -> None:
     done = run(*words, "--help")
 
