@@ -8,12 +8,16 @@ and goes nowhere but into that client.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from crypto_pipeline.audit import AuditLog
-from crypto_pipeline.credentials import CredentialDescription
+from crypto_pipeline.credentials import CredentialDescription, Credentials
+from crypto_pipeline.errors import SecretError
 from crypto_pipeline.exchanges import ISSUER_PROBES, BaseClient
 from crypto_pipeline.secrets import AuditedSource, SecretSource
 
@@ -28,12 +32,14 @@ class Access:
         source: where its credential is kept; None reads public data without a key.
         audit: the record that every read and every call goes to.
         base_url: a sandbox on loopback instead of the exchange.
+        clock: wall clock in seconds.
     """
 
     issuer: str
     source: SecretSource | None
     audit: AuditLog
     base_url: str | None = None
+    clock: Callable[[], float] = time.time
 
     @property
     def has_key(self) -> bool:
@@ -65,12 +71,30 @@ class Access:
         audit = self.audit.bound(asset=asset)
         source = self._audited(audit, asset)
         credentials = None if source is None else source.read(self.issuer)
-        client = ISSUER_PROBES[self.issuer](credentials, audit=audit, base_url=self.base_url)
+        client = ISSUER_PROBES[self.issuer](
+            credentials,
+            audit=audit,
+            base_url=self.base_url,
+            clock=self.clock,
+            renew=None if source is None else partial(self._renew, source),
+        )
         async with client:
             await client.prove_key()
             yield client
 
-    def _audited(self, audit: AuditLog, asset: str) -> SecretSource | None:
+    async def _renew(self, source: AuditedSource, rejected: CredentialDescription) -> Credentials | None:
+        """
+        Ask the store for another version of a key that the exchange has just rejected.
+
+        A store that does not answer leaves the rejection as it is: that is what has to be told.
+        """
+        try:
+            # Not in the loop: other pages go on while the store is asked.
+            return await asyncio.to_thread(source.refresh, self.issuer, rejected=rejected.version)
+        except SecretError:
+            return None
+
+    def _audited(self, audit: AuditLog, asset: str) -> AuditedSource | None:
         if self.source is None:
             return None
         return AuditedSource(self.source, audit, accessor=f"crypto_pipeline/{asset}")

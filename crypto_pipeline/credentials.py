@@ -8,7 +8,7 @@ values; its description (where it is kept, which version, since when) never hold
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from crypto_pipeline.redaction import Secret
@@ -52,6 +52,11 @@ class CredentialDescription:
         store: the kind of store, such as `aws`, `vault`, `environment`, `dotenv`.
         version: the store's version of the value that is current, as text.
         created_at: when that version was stored (aware, UTC), if the store knows.
+        fetched_at: when the store was asked for what is told here, if a cache stands before it.
+        rung: how far that cache has gone down since, a member of `secrets.staleness.Rung`; empty where the
+            store itself answered.
+
+    How it got here does not make it another credential: the last two do not count in a comparison.
     """
 
     issuer: str
@@ -59,6 +64,8 @@ class CredentialDescription:
     store: str
     version: str
     created_at: datetime | None = None
+    fetched_at: datetime | None = field(default=None, compare=False)
+    rung: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import dataclasses
 import hmac
 import html
 import json
+import os
 import re
 import threading
 from collections import deque
@@ -243,6 +244,10 @@ class Redactor:
             # A new object, so that `scrub` in another thread goes on with the old one.
             self._known = self._known.with_value(value)
 
+    def renew_lock(self) -> None:
+        """For a forked child: a thread that held the lock is not there to let go of it."""
+        self._lock = threading.Lock()
+
     def scrub(self, text: str) -> str:
         """Return `text` with every registered value, in any form, replaced by a mask."""
         known = self._known
@@ -275,6 +280,7 @@ def _merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 REDACTOR = Redactor()
+os.register_at_fork(after_in_child=REDACTOR.renew_lock)
 
 
 def scrub(text: str) -> str:

@@ -23,17 +23,18 @@ from crypto_pipeline.credentials import ISSUERS
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.exchanges import CLIENTS
 from crypto_pipeline.secrets import (
-    AwsSource,
+    AuthName,
     DotenvSource,
     EnvironmentSource,
+    FileSource,
     SecretSource,
-    build_client,
+    open_aws,
     open_vault,
 )
 
 PREFIX = "CRYPTO_PIPELINE_"
 
-StoreName = Literal["none", "aws", "vault", "environment", "dotenv"]
+StoreName = Literal["none", "aws", "vault", "environment", "dotenv", "files"]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -64,6 +65,9 @@ class Settings(BaseSettings):
     lake: Path = Field(Path("var/lake"), description="The folder of the Parquet files.")
     audit_log: Path = Field(Path("var/audit/audit.jsonl"), description="The append-only audit log.")
     dotenv: Path = Field(Path(".env.local"), description="The file that `dotenv` reads, in development.")
+    secrets_folder: Path = Field(
+        Path("/run/secrets"), description="The folder that `files` reads, as the container's runtime mounts it."
+    )
     schedules_running: bool = Field(
         default=False, description="Whether a new instance starts with the market-data schedules switched on."
     )
@@ -76,6 +80,8 @@ class Settings(BaseSettings):
     aws_layout: Literal["combined", "separate"] = Field(
         "combined", description="One JSON secret for all issuers, or (better) one secret each."
     )
+    aws_role_arn: str | None = Field(None, description="A role to assume with that login.")
+    aws_replica_regions: Names = Field((), description="Regions to ask, in this order, while the first one is down.")
     vault_address: str = Field(
         default_factory=lambda: os.environ.get("VAULT_ADDR", "http://127.0.0.1:8200"),
         validate_default=True,
@@ -88,9 +94,23 @@ class Settings(BaseSettings):
     vault_ca_file: Path | None = Field(
         default_factory=lambda: _path(os.environ.get("VAULT_CACERT")), description="Also `VAULT_CACERT`."
     )
-    vault_auth: Literal["token", "approle"] = Field(
+    vault_client_cert_file: Path | None = Field(
+        default_factory=lambda: _path(os.environ.get("VAULT_CLIENT_CERT")),
+        description="A client certificate, where the server wants one; also `VAULT_CLIENT_CERT`.",
+    )
+    vault_client_key_file: Path | None = Field(
+        default_factory=lambda: _path(os.environ.get("VAULT_CLIENT_KEY")),
+        description="The file of its key, if it is another one; also `VAULT_CLIENT_KEY`.",
+    )
+    vault_auth: AuthName = Field(
         "token",
-        description="`token` reads `VAULT_TOKEN`; `approle` reads `VAULT_ROLE_ID` and `VAULT_SECRET_ID`.",
+        description="`token` reads `VAULT_TOKEN`; `approle` reads `VAULT_ROLE_ID` and `VAULT_SECRET_ID` or "
+        "`VAULT_WRAPPED_SECRET_ID`; `jwt` and `kubernetes` read a file; `cert` is the client certificate.",
+    )
+    vault_auth_mount: str | None = Field(None, description="Where the server has that login, if not under its name.")
+    vault_role: str | None = Field(None, description="The role to log in with; for `jwt`, `kubernetes` and `cert`.")
+    vault_jwt_file: Path | None = Field(
+        None, description="The file with the signed token, for `jwt`; `kubernetes` knows where its own is."
     )
     secret_prefix: str = Field("crypto-pipeline", description="The path under which all secrets are named.")
 
@@ -118,14 +138,14 @@ class Settings(BaseSettings):
             msg = f"The settings are not usable: {problems}. Correct the environment."
             raise ConfigurationError(msg) from None
 
-    @field_validator("keys", "exchanges", "symbols", "wide_symbols", mode="before")
+    @field_validator("keys", "exchanges", "symbols", "wide_symbols", "aws_replica_regions", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("lake", "audit_log", "dotenv", mode="after")
+    @field_validator("lake", "audit_log", "dotenv", "secrets_folder", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
@@ -143,6 +163,9 @@ class Settings(BaseSettings):
     @field_validator("symbols")
     @classmethod
     def _canonical_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            msg = "it must name at least one symbol"
+            raise ValueError(msg)
         return _each(value, _is_canonical, "a canonical symbol such as BTC-USDT")
 
     @field_validator("wide_symbols")
@@ -173,6 +196,13 @@ class Settings(BaseSettings):
             msg = f"{PREFIX}KEYS names credentials, but {PREFIX}SECRETS names no store for them"
             raise ValueError(msg)
         return self
+
+    @property
+    def vault_client_certificate(self) -> tuple[str, str] | None:
+        """The files of the client certificate for Vault and of its key."""
+        if self.vault_client_cert_file is None:
+            return None
+        return str(self.vault_client_cert_file), str(self.vault_client_key_file or self.vault_client_cert_file)
 
     def base_url(self, issuer: str) -> str | None:
         """Return the sandbox address that stands in for the issuer, if one is set."""
@@ -226,8 +256,15 @@ def _host_of(address: str) -> str | None:
 
 
 def _aws(settings: Settings) -> SecretSource:
-    client = build_client(settings.aws_region, settings.aws_endpoint_url, settings.aws_profile)
-    return AwsSource(client, prefix=settings.secret_prefix, layout=settings.aws_layout)
+    return open_aws(
+        settings.aws_region,
+        settings.aws_endpoint_url,
+        settings.aws_profile,
+        prefix=settings.secret_prefix,
+        layout=settings.aws_layout,
+        replica_regions=settings.aws_replica_regions,
+        role_arn=settings.aws_role_arn,
+    )
 
 
 def _vault(settings: Settings) -> SecretSource:
@@ -238,6 +275,10 @@ def _vault(settings: Settings) -> SecretSource:
         namespace=settings.vault_namespace,
         ca_file=str(settings.vault_ca_file) if settings.vault_ca_file else None,
         auth=settings.vault_auth,
+        auth_mount=settings.vault_auth_mount,
+        role=settings.vault_role,
+        jwt_file=settings.vault_jwt_file,
+        client_certificate=settings.vault_client_certificate,
     )
 
 
@@ -247,4 +288,5 @@ _SOURCES: Mapping[str, Callable[[Settings], SecretSource | None]] = {
     "vault": _vault,
     "environment": lambda _: EnvironmentSource(),
     "dotenv": lambda settings: DotenvSource(settings.dotenv, environment=settings.environment),
+    "files": lambda settings: FileSource(settings.secrets_folder),
 }

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from crypto_pipeline.credentials import ISSUERS
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.exchanges import CLIENTS
-from crypto_pipeline.secrets import AwsSource, DotenvSource, EnvironmentSource, VaultSource
+from crypto_pipeline.secrets import AwsSource, DotenvSource, EnvironmentSource, FileSource, VaultSource
 from crypto_pipeline.settings import PREFIX, Settings
 from crypto_pipeline_tests.support.environment import empty_environment
 from crypto_pipeline_tests.support.ports import free_port
@@ -134,7 +134,7 @@ MALFORMED = [
     ("op_retry_delay_seconds", "soon-Xq7", "number"),
     ("op_retry_delay_seconds", "-0.1", "greater than or equal to 0"),
     ("aws_layout", "both-Xq7", "'combined' or 'separate'"),
-    ("vault_auth", "ldap-Xq7", "'token' or 'approle'"),
+    ("vault_auth", "ldap-Xq7", "'token', 'approle', 'jwt', 'kubernetes' or 'cert'"),
     ("vault_address", "https://user:passwordXq7@vault.example", "without user name, query or fragment"),
     ("vault_address", "https://vault.example/?token=Xq7", "without user name, query or fragment"),
     ("vault_address", "vault.example:8200/Xq7", "without user name, query or fragment"),
@@ -293,9 +293,19 @@ def test_the_store_that_is_named_is_opened(monkeypatch: pytest.MonkeyPatch, tmp_
     assert isinstance(opened(secrets="aws", aws_endpoint_url=nobody), AwsSource)
     assert isinstance(opened(secrets="environment"), EnvironmentSource)
     assert isinstance(opened(secrets="dotenv", environment="development"), DotenvSource)
+    assert isinstance(opened(secrets="files"), FileSource)
     assert opened(secrets="none") is None
 
 
 def test_the_file_of_keys_is_refused_outside_development() -> None:
     with pytest.raises(ConfigurationError, match="development"):
         Settings.from_environment(secrets="dotenv").build_source()
+
+
+def test_a_client_certificate_for_vault_may_hold_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the names that the tools of Vault use, too."""
+    assert Settings.from_environment().vault_client_certificate is None
+    monkeypatch.setenv("VAULT_CLIENT_CERT", "/etc/client.pem")
+    assert Settings.from_environment().vault_client_certificate == ("/etc/client.pem", "/etc/client.pem")
+    monkeypatch.setenv("VAULT_CLIENT_KEY", "/etc/client.key")
+    assert Settings.from_environment().vault_client_certificate == ("/etc/client.pem", "/etc/client.key")

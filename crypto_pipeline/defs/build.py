@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -22,6 +23,7 @@ from crypto_pipeline.defs.resources import (
     DotenvSecrets,
     EnvironmentSecrets,
     ExchangeAccess,
+    FileSecrets,
     Lake,
     NoSecrets,
     VaultSecrets,
@@ -112,6 +114,8 @@ def secrets_resource(settings: Settings) -> Any:
             endpoint_url=settings.aws_endpoint_url,
             profile=settings.aws_profile,
             layout=settings.aws_layout,
+            role_arn=settings.aws_role_arn,
+            replica_regions=list(settings.aws_replica_regions),
             prefix=settings.secret_prefix,
         )
     if settings.secrets == "vault":
@@ -120,9 +124,20 @@ def secrets_resource(settings: Settings) -> Any:
             mount=settings.vault_mount,
             prefix=settings.secret_prefix,
             namespace=settings.vault_namespace,
-            ca_file=str(settings.vault_ca_file) if settings.vault_ca_file else None,
+            ca_file=_text(settings.vault_ca_file),
             auth=settings.vault_auth,
+            auth_mount=settings.vault_auth_mount,
+            role=settings.vault_role,
+            jwt_file=_text(settings.vault_jwt_file),
+            client_cert_file=_text(settings.vault_client_cert_file),
+            client_key_file=_text(settings.vault_client_key_file),
         )
     if settings.secrets == "dotenv":
         return DotenvSecrets(path=str(settings.dotenv), environment=settings.environment)
+    if settings.secrets == "files":
+        return FileSecrets(folder=str(settings.secrets_folder))
     return EnvironmentSecrets() if settings.secrets == "environment" else NoSecrets()
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None

@@ -29,7 +29,15 @@ from crypto_pipeline.audit.configuration import ConfigurationNotingLog
 from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.lake import LocalLake
-from crypto_pipeline.secrets import AwsSource, DotenvSource, EnvironmentSource, SecretSource, build_client, open_vault
+from crypto_pipeline.secrets import (
+    AuthName,
+    DotenvSource,
+    EnvironmentSource,
+    FileSource,
+    SecretSource,
+    open_aws,
+    open_vault,
+)
 
 SETTINGS_LAST_SEEN = "settings-last-seen.json"
 
@@ -63,12 +71,16 @@ class SourceOpenedLater:
         return self._open().read(issuer)
 
 
-def _user() -> str:
+def user_name(ask: Callable[[], str] = getpass.getuser) -> str:
     """Return who runs this; in a container the number may have no name."""
     try:
-        return getpass.getuser()
+        return ask()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def _run_id(context: dg.InitResourceContext) -> str | None:
+    return context.run.run_id if context.run else None
 
 
 class NoSecrets(dg.ConfigurableResource[None]):
@@ -90,14 +102,25 @@ class AwsSecrets(dg.ConfigurableResource[SecretSource]):
     )
     prefix: str = Field(default="crypto-pipeline", description="Path under which all secrets are named.")
 
+    role_arn: str | None = Field(default=None, description="Role to assume with that login.")
+    replica_regions: list[str] = Field(
+        default_factory=list, description="Regions to ask, in this order, while the first one is down."
+    )
+
     def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
         """Return the store, opened at its first use."""
-        return SourceOpenedLater(self._open)
-
-    def _open(self) -> SecretSource:
         # Not dagster-aws's SecretsManagerResource: its client waits up to two minutes an attempt (decision 0012).
-        return AwsSource(
-            build_client(self.region, self.endpoint_url, self.profile), prefix=self.prefix, layout=self.layout
+        return SourceOpenedLater(
+            lambda: open_aws(
+                self.region,
+                self.endpoint_url,
+                self.profile,
+                prefix=self.prefix,
+                layout=self.layout,
+                replica_regions=self.replica_regions,
+                role_arn=self.role_arn,
+                run_id=_run_id(context),
+            )
         )
 
 
@@ -109,10 +132,16 @@ class VaultSecrets(dg.ConfigurableResource[SecretSource]):
     prefix: str = Field(default="crypto-pipeline", description="Path under which all secrets are named.")
     namespace: str | None = Field(default=None, description="Namespace, where the server has them.")
     ca_file: str | None = Field(default=None, description="CA certificate that signed the server's certificate.")
-    auth: Literal["token", "approle"] = Field(
+    auth: AuthName = Field(
         default="token",
-        description="How to log in: `token` reads VAULT_TOKEN, `approle` reads VAULT_ROLE_ID and VAULT_SECRET_ID.",
+        description="How to log in: `token` reads VAULT_TOKEN, `approle` reads VAULT_ROLE_ID and VAULT_SECRET_ID "
+        "or VAULT_WRAPPED_SECRET_ID, `jwt` and `kubernetes` read a file, `cert` is the client certificate.",
     )
+    auth_mount: str | None = Field(default=None, description="Where the server has that login, if not under its name.")
+    role: str | None = Field(default=None, description="Role to log in with; for `jwt`, `kubernetes` and `cert`.")
+    jwt_file: str | None = Field(default=None, description="File with the signed token, for `jwt` and `kubernetes`.")
+    client_cert_file: str | None = Field(default=None, description="File of a client certificate.")
+    client_key_file: str | None = Field(default=None, description="File of its key, if it is another one.")
 
     def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
         """Return the store, opened at its first use."""
@@ -124,6 +153,13 @@ class VaultSecrets(dg.ConfigurableResource[SecretSource]):
                 namespace=self.namespace,
                 ca_file=self.ca_file,
                 auth=self.auth,
+                auth_mount=self.auth_mount,
+                role=self.role,
+                jwt_file=self.jwt_file,
+                client_certificate=(self.client_cert_file, self.client_key_file or self.client_cert_file)
+                if self.client_cert_file
+                else None,
+                run_id=_run_id(context),
             )
         )
 
@@ -147,6 +183,16 @@ class DotenvSecrets(dg.ConfigurableResource[SecretSource]):
         return SourceOpenedLater(lambda: DotenvSource(Path(self.path), environment=self.environment))
 
 
+class FileSecrets(dg.ConfigurableResource[SecretSource]):
+    """Exchange keys in files that the container's runtime mounts: okx_api_key, okx_api_secret, or okx/api_key."""
+
+    folder: str = Field(default="/run/secrets", description="The folder; only its owner may change what is in it.")
+
+    def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
+        """Return a source that reads the files when asked."""
+        return FileSource(Path(self.folder))
+
+
 class AuditFile(dg.ConfigurableResource[AuditLog]):
     """The record of every secret read, every API call, every verdict and every change of settings."""
 
@@ -158,11 +204,10 @@ class AuditFile(dg.ConfigurableResource[AuditLog]):
     def create_resource(self, context: dg.InitResourceContext) -> AuditLog:
         """Return the log for this run; its first event is preceded by what changed in the settings."""
         path = Path(self.path)
-        run_id = context.run.run_id if context.run else None
-        log: AuditLog = JsonLinesAuditLog(path).bound(run_id=run_id)
+        log: AuditLog = JsonLinesAuditLog(path).bound(run_id=_run_id(context))
         if not self.settings:
             return log
-        return ConfigurationNotingLog(log, path.with_name(SETTINGS_LAST_SEEN), self.settings, who=_user())
+        return ConfigurationNotingLog(log, path.with_name(SETTINGS_LAST_SEEN), self.settings, who=user_name())
 
 
 class ExchangeAccess(dg.ConfigurableResource[Access]):

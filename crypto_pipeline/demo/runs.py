@@ -14,10 +14,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.redaction import scrub
@@ -161,7 +161,7 @@ class _Worker:
             self._process.wait()
 
     def _read_lines(self) -> None:
-        for line in self._process.stdout or ():
+        for line in _lines_of(self._process.stdout):
             kind, told = _parse(line)
             if kind == "outcome":
                 self._outcome = told
@@ -171,8 +171,14 @@ class _Worker:
         self._ended = time.monotonic()
 
     def _read_errors(self) -> None:
-        for line in self._process.stderr or ():
-            self._errors.append(line)
+        self._errors.extend(_lines_of(self._process.stderr))
+
+
+def _lines_of(pipe: IO[str] | None) -> Iterator[str]:
+    """Yield what comes through a pipe, and close it at its end."""
+    if pipe is not None:
+        with pipe:
+            yield from pipe
 
 
 def _parse(line: str) -> tuple[str, dict[str, Any]]:

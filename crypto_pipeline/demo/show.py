@@ -49,7 +49,7 @@ def show_demo(console: Console, *, symbols: str, months: int, data: Path, debug:
     with running_stack(data) as stack:
         environment = {**stack.environment, f"{PREFIX}SYMBOLS": symbols}
         outcomes = _run(console, tuple(CLIENTS), first, last, environment)
-    code = _show(console, outcomes, seconds=time.monotonic() - started, debug=debug)
+    code = show_outcomes(console, outcomes, seconds=time.monotonic() - started, debug=debug)
     if code == 0:
         console.print(
             "\nNext: [bold]make dev[/bold] and open http://127.0.0.1:3000: the same runs, charts and checks.\n"
@@ -80,7 +80,7 @@ def show_live(console: Console, *, symbols: str, months: int, data: Path, debug:
         raise ExchangeUnavailableError(msg)
     environment = {f"{PREFIX}SYMBOLS": symbols, f"{PREFIX}SECRETS": "none", f"{PREFIX}KEYS": ""}
     outcomes = _run(console, reachable, first, last, environment)
-    code = _show(console, outcomes, seconds=time.monotonic() - started, debug=debug)
+    code = show_outcomes(console, outcomes, seconds=time.monotonic() - started, debug=debug)
     return code or (ExchangeError.exit_code if refused else 0)
 
 
@@ -101,7 +101,7 @@ def show_run(
     start, end = _checked_months(start, last or start, settings)
     started = time.monotonic()
     outcomes = _run(console, chosen, start, end, {})
-    return _show(console, outcomes, seconds=time.monotonic() - started, debug=debug)
+    return show_outcomes(console, outcomes, seconds=time.monotonic() - started, debug=debug)
 
 
 def show_sandbox(console: Console, *, port: int) -> None:
@@ -153,7 +153,8 @@ def _run(
         return run_all(exchanges, first, last, environment=environment, on_progress=bars.update)
 
 
-def _show(console: Console, outcomes: Sequence[Outcome], *, seconds: float, debug: bool) -> int:
+def show_outcomes(console: Console, outcomes: Sequence[Outcome], *, seconds: float, debug: bool) -> int:
+    """Print the table and what failed; return the exit code of the first failure, or 0."""
     show_table(console, outcomes, root=dagster_home())
     for outcome in outcomes:
         if outcome.failure:

@@ -36,8 +36,8 @@ from crypto_pipeline.transport.egress import rules_for
 LONGEST_WAIT_SECONDS = 90.0
 """How long one request waits in all before it gives up; longer waits are for the run's own retry."""
 
-Renew = Callable[[RejectedKeyError], Awaitable[Credentials | None]]
-"""Is told that a key was rejected, and returns another version of it if there is one."""
+Renew = Callable[[CredentialDescription], Awaitable[Credentials | None]]
+"""Is told which key was rejected, and returns another version of it if there is one."""
 
 Parameters = Mapping[str, str | int]
 NO_PARAMETERS: Parameters = MappingProxyType({})

@@ -139,8 +139,8 @@ class BaseClient(Asker, ABC):
         rejected = self._credentials
         try:
             return await self._prove()
-        except RejectedKeyError as error:
-            if not await self._renewed(rejected, error):
+        except RejectedKeyError:
+            if not await self._renewed(rejected):
                 raise
         return await self._prove()
 
@@ -150,11 +150,11 @@ class BaseClient(Asker, ABC):
             return None
         return await gate.prove(lambda: self._ask_permissions(credentials))
 
-    async def _renewed(self, rejected: Credentials | None, error: RejectedKeyError) -> bool:
+    async def _renewed(self, rejected: Credentials | None) -> bool:
         """Take another version of a rejected key, if there is one; whoever comes second finds it taken."""
         async with self._renewing:
             if self._credentials is rejected and rejected is not None and self._renew is not None:
-                found = await self._renew(error)
+                found = await self._renew(rejected.description)
                 if found is not None and found.description.version != rejected.description.version:
                     self._take(found)
             return self._credentials is not rejected
@@ -201,7 +201,7 @@ class BaseClient(Asker, ABC):
         try:
             return await self.ask(endpoint, parameters, credentials=credentials)
         except RejectedKeyError as error:
-            if not await self._renewed(credentials, error):
+            if not await self._renewed(credentials):
                 if self._gate is not None:
                     self._gate.shut(error)
                 raise

@@ -1,27 +1,38 @@
 """
 Where credentials are kept: a family of sources behind one interface.
 
-`interface` is the family's verb list; `aws`, `vault` and `local` are its members, `audited` puts any
+`interface` is the family's verb list; `aws`, `vault`, `local` and `files` are its members, `audited` puts any
 of them on the record. A deployment has one store (docs/decisions/0002), and nothing is cached: a
 rotated key is seen by the next read.
 """
 
 from crypto_pipeline.secrets.audited import AuditedSource
-from crypto_pipeline.secrets.aws import AwsSource, build_client
+from crypto_pipeline.secrets.aws import AwsSource, open_aws
+from crypto_pipeline.secrets.aws_client import build_client
+from crypto_pipeline.secrets.files import FileSource
 from crypto_pipeline.secrets.interface import SecretSource
+from crypto_pipeline.secrets.listing import ListedSecret, Listing, sweep
 from crypto_pipeline.secrets.local import DotenvSource, EnvironmentSource
 from crypto_pipeline.secrets.vault import VaultSource, open_vault
-from crypto_pipeline.secrets.vault_session import AppRoleAuth, TokenAuth
+from crypto_pipeline.secrets.vault_login import AppRoleAuth, AuthName, CertificateAuth, JwtAuth, TokenAuth
 
 __all__ = [
     "AppRoleAuth",
     "AuditedSource",
+    "AuthName",
     "AwsSource",
+    "CertificateAuth",
     "DotenvSource",
     "EnvironmentSource",
+    "FileSource",
+    "JwtAuth",
+    "ListedSecret",
+    "Listing",
     "SecretSource",
     "TokenAuth",
     "VaultSource",
     "build_client",
+    "open_aws",
     "open_vault",
+    "sweep",
 ]

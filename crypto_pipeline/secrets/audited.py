@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from crypto_pipeline.audit import AuditLog, failed_auth, secret_access
 from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import SecretDeniedError
+from crypto_pipeline.secrets.cache import CachedSource
 from crypto_pipeline.secrets.interface import SecretSource
 
 T = TypeVar("T")
@@ -77,6 +78,25 @@ class AuditedSource:
         """
         return self._recorded("read", issuer, self._source.read, lambda found: found.description)
 
+    def refresh(self, issuer: str, *, rejected: str) -> Credentials:
+        """
+        Return the issuer's credential as the store has it now, on the record.
+
+        Args:
+            issuer: whose credential.
+            rejected: the version that the issuer rejected; a cache that holds another one already asks nobody.
+
+        Raises:
+            AuditError: it could not be recorded.
+            SecretError: the source did not give it.
+        """
+        source = self._source
+
+        def ask(whose: str) -> Credentials:
+            return source.refresh(whose, rejected=rejected) if isinstance(source, CachedSource) else source.read(whose)
+
+        return self._recorded("refresh", issuer, ask, lambda found: found.description)
+
     def _recorded(self, action: str, issuer: str, ask: Callable[[str], T], told: Callable[[T], Told]) -> T:
         return recorded(
             lambda: ask(issuer),
@@ -107,7 +127,7 @@ def recorded(
         told: what the record says of the answer.
         audit: the record.
         accessor: on whose behalf.
-        action: `read` or `describe`.
+        action: `read`, `refresh` or `describe`.
         store: the kind of store.
         name: what was looked for, for the record of a failure.
 

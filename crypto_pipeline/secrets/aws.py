@@ -1,87 +1,74 @@
 """
-AWS Secrets Manager.
+AWS Secrets Manager: one secret for all issuers, or one each, in one region or several.
 
-The login is the AWS chain's own (role, profile, environment). What its errors mean stands in
+The client is made in `aws_client`, asked in `aws_region`, and what its errors mean stands in
 `aws_errors`.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from crypto_pipeline.credentials import CredentialDescription, Credentials
-from crypto_pipeline.errors import MalformedSecretError
+from crypto_pipeline.credentials import ISSUERS, CredentialDescription, Credentials
+from crypto_pipeline.errors import (
+    MalformedSecretError,
+    SecretDeniedError,
+    SecretError,
+    SecretNotFoundError,
+    SecretStoreUnavailableError,
+)
 from crypto_pipeline.secrets import aws_errors
-from crypto_pipeline.secrets.address import check_address
+from crypto_pipeline.secrets.aws_client import build_client, silence_logs
+from crypto_pipeline.secrets.aws_region import AwsRegion, AwsRegions, Known
 from crypto_pipeline.secrets.layout import OWN, SHARED, StoredSecret, parse_fields, parts_of, parts_wanted
+from crypto_pipeline.secrets.listing import ListedSecret
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-CONNECT_TIMEOUT_SECONDS: Final = 3
-READ_TIMEOUT_SECONDS: Final = 5
-ATTEMPTS: Final = 3
-"""The library's own 60 s + 60 s would outlast a sensor's tick; with these an outage is told in some 20 s."""
+T = TypeVar("T")
+
+Stage = Literal["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"]
+
+MOST_IN_A_BATCH: Final = 20
 
 _MOST_PAGES = 20
 """A secret keeps at most some hundred versions, a page holds a hundred."""
 
 
-def build_client(
+def open_aws(
     region: str | None = None,
     endpoint_url: str | None = None,
     profile: str | None = None,
     *,
-    default_region: str | None = None,
-) -> SecretsManagerClient:
+    prefix: str = "crypto-pipeline",
+    layout: Literal["combined", "separate"] = "combined",
+    replica_regions: Iterable[str] = (),
+    role_arn: str | None = None,
+    run_id: str | None = None,
+) -> AwsSource:
     """
-    Return a client with short timeouts and few retries.
+    Return a source with clients of its own; nothing is sent before the first read.
 
     Args:
-        region: the region; else `AWS_REGION` (containers of AWS set it, the library does not read
-            it), else the AWS chain's own.
-        endpoint_url: another endpoint; else `AWS_ENDPOINT_URL_SECRETS_MANAGER`, `AWS_ENDPOINT_URL`.
-        profile: a profile of the AWS configuration.
-        default_region: the region where nobody names one.
+        region: see `build_client`.
+        endpoint_url: another endpoint, of this region; replicas have their own.
+        profile: see `build_client`.
+        prefix: see `AwsSource`.
+        layout: see `AwsSource`.
+        replica_regions: where the secrets are replicated to, in the order in which they are asked.
+        role_arn: a role to assume.
+        run_id: the run on whose behalf AWS is asked.
 
     Raises:
-        ConfigurationError: no region, no such profile, or a malformed endpoint.
+        ConfigurationError: an argument or the login is not usable.
     """
-    # A third of a second that only users of AWS should pay for.
-    import boto3  # noqa: PLC0415
-    from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-
-    _silence_logs()
-
-    def build(**more: Any) -> SecretsManagerClient:
-        config = Config(
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            read_timeout=READ_TIMEOUT_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            **more,
-        )
-        return session.client("secretsmanager", endpoint_url=endpoint_url, config=config, region_name=where)
-
-    try:
-        session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
-        where = session.region_name or default_region
-        client = build()
-        # Nothing in the clear may take the way through a proxy that the environment names.
-        return client if client.meta.endpoint_url.startswith("https:") else build(proxies={})
-    except (BotoCoreError, ValueError) as error:
-        failure = aws_errors.unusable(error)
-    raise failure
-
-
-def _silence_logs() -> None:
-    """Keep values out of every log: at level DEBUG the library writes whole answers and tokens."""
-    for name in ("boto3", "botocore", "urllib3"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    client = build_client(region, endpoint_url, profile, role_arn=role_arn, run_id=run_id)
+    replicas = [build_client(each, None, profile, role_arn=role_arn, run_id=run_id) for each in replica_regions]
+    return AwsSource(client, prefix=prefix, layout=layout, replicas=replicas)
 
 
 class AwsSource:
@@ -96,13 +83,21 @@ class AwsSource:
     cannot be known without reading it, so `describe` of an issuer that is not in it succeeds and
     `read` does not.
 
+    A replica is asked only where the region itself is unavailable, never because of what that says.
+    It may be behind. Where it has the version that the region had last, nothing is said of it;
+    otherwise the version that is told says so: `<id> (replica eu-central-1)`, or
+    `<id> (replica eu-central-1, behind <id>)` where a newer one was seen here.
+
     Args:
         client: from `build_client`, or another one for Secrets Manager.
         prefix: the path under which all secrets are named.
         layout: see above.
+        stage: which version is meant. A rotation tests the pending one; nobody else wants another than the current.
+        replicas: clients of the regions that hold copies, in the order in which they are asked.
+        clock: seconds that only ever rise.
 
     Raises:
-        ConfigurationError: the client's endpoint is plain http and not on this machine.
+        ConfigurationError: a client's endpoint is plain http and not on this machine.
     """
 
     store: Final = "aws"
@@ -113,13 +108,21 @@ class AwsSource:
         *,
         prefix: str = "crypto-pipeline",
         layout: Literal["combined", "separate"] = "combined",
+        stage: Stage = "AWSCURRENT",
+        replicas: Sequence[SecretsManagerClient] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._where = client.meta.endpoint_url
-        check_address(self._where, what="The endpoint of AWS Secrets Manager")
-        _silence_logs()  # the client may be somebody else's
-        self._client = client
+        silence_logs()  # the client may be somebody else's
+        self._regions = AwsRegions(AwsRegion(client), [AwsRegion(each) for each in replicas], clock=clock)
         self._prefix = prefix.strip("/")
         self._is_combined = layout == "combined"
+        self._stage = stage
+        self._made: dict[tuple[str, str], datetime] = {}
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How often each operation was sent to AWS, in all regions together."""
+        return self._regions.calls
 
     def name_of(self, issuer: str) -> str:
         """Return the name of the secret that holds the issuer's credential."""
@@ -134,25 +137,68 @@ class AwsSource:
             SecretError: the secret is not there, or AWS did not answer.
         """
         name = self.name_of(issuer)
-        # The list of versions goes on answering for a secret that is marked for deletion.
-        if self._ask("describe_secret", name).get("DeletedDate"):
-            raise aws_errors.deleted(name)
-        version, created_at = self._current_version(name)
+        (_, created_at), version = self._regions.ask(name, self._version_at, lambda known: known)
         return CredentialDescription(issuer, name, self.store, version, created_at)
+
+    def describe_all(self) -> list[ListedSecret]:
+        """
+        Return what AWS tells of each secret under the prefix: one call for a hundred of them.
+
+        When a version was made costs one more call, once for each version. `GetSecretValue` is not called.
+
+        Raises:
+            SecretError: this login may not list secrets, or AWS did not answer.
+        """
+        listed: list[ListedSecret] = []
+        token: dict[str, str] = {}
+        for _ in range(_MOST_PAGES):
+            page = self._regions.first.ask(
+                "ListSecrets",
+                f"{self._prefix}/",
+                Filters=[{"Key": "name", "Values": [f"{self._prefix}/"]}],
+                IncludePlannedDeletion=True,
+                MaxResults=100,
+                **token,
+            )
+            listed += [self._listed(each) for each in page["SecretList"] if each["Name"].startswith(f"{self._prefix}/")]
+            if not page.get("NextToken"):
+                break
+            token = {"NextToken": page["NextToken"]}
+        return sorted(listed, key=lambda each: each.name)
 
     def read(self, issuer: str) -> Credentials:
         """
-        Return the issuer's credential, as it is labelled current.
+        Return the issuer's credential, of the stage that is meant.
 
         Raises:
             SecretError: it is not there, not readable, or AWS did not answer.
         """
-        stored = self.fetch(self.name_of(issuer))
-        layout = SHARED if self._is_combined else OWN
-        parts = parts_of(issuer, stored.fields, layout=layout, place=_place(stored.name))
-        return Credentials(
-            CredentialDescription(issuer, stored.name, self.store, stored.version, stored.created_at), parts
-        )
+        return self._credentials(issuer, self.fetch(self.name_of(issuer)))
+
+    def read_many(self, issuers: Iterable[str]) -> Mapping[str, Credentials | SecretError]:
+        """
+        Return the credentials of several issuers with as few calls as can be: one secret, or one batch for twenty.
+
+        What cannot be had in a batch (the right to it, another stage than the current) is read one by one.
+
+        Returns:
+            for each issuer its credential, or what `read` would raise.
+        """
+        wanted = {issuer: self.name_of(issuer) for issuer in issuers}
+        names = list(dict.fromkeys(wanted.values()))
+        found: dict[str, StoredSecret | SecretError] = {}
+        if len(names) > 1 and self._stage == "AWSCURRENT":
+            for start in range(0, len(names), MOST_IN_A_BATCH):
+                found |= self._batch(names[start : start + MOST_IN_A_BATCH])
+        for name in names:
+            if name not in found:
+                found[name] = _outcome(lambda name=name: self.fetch(name))  # type: ignore[misc]  # bound now
+        return {
+            issuer: stored
+            if isinstance(stored := found[name], SecretError)
+            else _outcome(lambda issuer=issuer, stored=stored: self._credentials(issuer, stored))  # type: ignore[misc]
+            for issuer, name in wanted.items()
+        }
 
     def fetch(self, name: str) -> StoredSecret:
         """
@@ -161,54 +207,130 @@ class AwsSource:
         Raises:
             SecretError: it is not there, not readable, or AWS did not answer.
         """
-        answer = self._ask("get_secret_value", name)
-        version, created_at = self._version_in(answer)
-        text = answer.get("SecretString")
-        if text is None:
-            msg = f"{_place(name)} is binary. Store it as text: a JSON object with the credential's parts."
-            raise MalformedSecretError(msg)
-        fields = parse_fields(text, place=_place(name))
-        return StoredSecret(name, version, created_at, fields)
+        answer, version = self._regions.ask(name, self._value_at, _version_in)
+        return _stored(name, answer, version)
 
-    def _current_version(self, name: str) -> tuple[str, datetime]:
-        """Return the version that is labelled current, and when it was made (not: when anything was changed)."""
+    def _credentials(self, issuer: str, stored: StoredSecret) -> Credentials:
+        layout = SHARED if self._is_combined else OWN
+        parts = parts_of(issuer, stored.fields, layout=layout, place=_place(stored.name))
+        return Credentials(
+            CredentialDescription(issuer, stored.name, self.store, stored.version, stored.created_at), parts
+        )
+
+    def _listed(self, told: Mapping[str, Any]) -> ListedSecret:
+        name, deleted_at = told["Name"], told.get("DeletedDate")
+        stages = {stage: version for version, each in told.get("SecretVersionsToStages", {}).items() for stage in each}
+        version = stages.get(self._stage, "")
+        last = name.removeprefix(f"{self._prefix}/")
+        shared = tuple(ISSUERS) if self._is_combined and last == "exchange-keys" else ()
+        return ListedSecret(
+            name=name,
+            store=self.store,
+            version=version,
+            created_at=self._made_at(name, version) if version and not deleted_at else None,
+            issuers=(last,) if not self._is_combined and last in ISSUERS else shared,
+            stages=stages,
+            next_rotation_at=_utc(told.get("NextRotationDate")),
+            deleted_at=_utc(deleted_at),
+            labels={tag["Key"]: tag.get("Value", "") for tag in told.get("Tags", ())},
+        )
+
+    def _made_at(self, name: str, version: str) -> datetime | None:
+        """Return when a version was made, which never changes; None if this login may not know."""
+        if (name, version) not in self._made:
+            try:
+                known, made_at = self._listed_version(self._regions.first, name)
+            except (SecretDeniedError, SecretNotFoundError):
+                return None
+            self._made[name, known] = made_at
+        # None: it was rotated between the two questions.
+        return self._made.get((name, version))
+
+    # What is asked of one region...
+
+    def _value_at(self, region: AwsRegion, name: str) -> Mapping[str, Any]:
+        if self._stage == "AWSCURRENT":
+            return _whole(region.ask("GetSecretValue", name, SecretId=name), region)
+        try:
+            return _whole(region.ask("GetSecretValue", name, SecretId=name, VersionStage=self._stage), region)
+        except SecretNotFoundError:
+            failure = aws_errors.without_value(name, self._stage)
+        raise failure
+
+    def _version_at(self, region: AwsRegion, name: str) -> Known:
+        # The list of versions goes on answering for a secret that is marked for deletion.
+        if region.ask("DescribeSecret", name, SecretId=name).get("DeletedDate"):
+            raise aws_errors.deleted(name)
+        return self._listed_version(region, name)
+
+    def _listed_version(self, region: AwsRegion, name: str) -> Known:
         token: dict[str, str] = {}
         for _ in range(_MOST_PAGES):
             # The library has no paginator for this operation.
-            page = self._ask("list_secret_version_ids", name, **token)
+            page = region.ask("ListSecretVersionIds", name, SecretId=name, **token)
             for version in page["Versions"]:
-                if "AWSCURRENT" in version.get("VersionStages", ()):
-                    return self._version_in(version)
+                if self._stage in version.get("VersionStages", ()):
+                    # When it was made, and not when anything was changed.
+                    return _version_in(_whole(version, region))
             if not page.get("NextToken"):
                 break
             token = {"NextToken": page["NextToken"]}
-        raise aws_errors.without_value(name)
+        raise aws_errors.without_value(name, self._stage)
 
-    def _version_in(self, answer: Mapping[str, Any]) -> tuple[str, datetime]:
-        """Return the id of a version and when it was made."""
-        version, created_at = answer.get("VersionId"), answer.get("CreatedDate")
-        if not isinstance(version, str) or not isinstance(created_at, datetime):
-            raise aws_errors.not_aws(self._where)
-        return version, created_at.astimezone(UTC)
-
-    def _ask(self, operation: str, name: str, **more: str) -> Mapping[str, Any]:
-        """Return the answer to one call, which is whole: it has what every answer to it has."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see build_client
-        from botocore.parsers import ResponseParserError  # noqa: PLC0415
-
+    def _batch(self, names: list[str]) -> dict[str, StoredSecret | SecretError]:
+        """Return what one call gives: for some names a secret, for some an error; others are left out."""
+        region = self._regions.first
         try:
-            answer: Mapping[str, Any] = getattr(self._client, operation)(SecretId=name, **more)
-        except ClientError as error:
-            failure = aws_errors.refused(error, name)
-        except (BotoCoreError, ResponseParserError) as error:
-            failure = aws_errors.unreachable(error, name, self._where)
-        else:
-            # The library takes an answer that was cut for an empty one, and that would look like "no such version".
-            if ("Versions" if operation == "list_secret_version_ids" else "ARN") in answer:
-                return answer
-            failure = aws_errors.not_aws(self._where)
-        # Raised out here, so that the library's error, which keeps the signed request, is not kept as context.
-        raise failure
+            answer = region.ask("BatchGetSecretValue", self._prefix, SecretIdList=names)
+        except (SecretDeniedError, SecretStoreUnavailableError):
+            return {}
+        found: dict[str, StoredSecret | SecretError] = {}
+        for value in answer.get("SecretValues", ()):
+            found[value["Name"]] = _outcome(lambda value=value: self._from_batch(region, value))  # type: ignore[misc]
+        for error in answer.get("Errors", ()):
+            name = str(error.get("SecretId"))
+            meaning = aws_errors.meaning(str(error.get("ErrorCode")), str(error.get("Message")), name)
+            # An outage is told by the read itself, which may ask a replica.
+            if isinstance(meaning, SecretError) and not meaning.retryable:
+                found[name] = meaning
+        return {name: each for name, each in found.items() if name in names}
+
+    def _from_batch(self, region: AwsRegion, value: Mapping[str, Any]) -> StoredSecret:
+        name = value["Name"]
+        version = _version_in(_whole(value, region))
+        self._regions.saw(name, version)
+        return _stored(name, value, version[0])
+
+
+def _outcome(ask: Callable[[], T]) -> T | SecretError:
+    """Return what is given, or the store's error: an outcome like any other where several are asked for."""
+    try:
+        return ask()
+    except SecretError as error:
+        return error
+
+
+def _whole(answer: Mapping[str, Any], region: AwsRegion) -> Mapping[str, Any]:
+    """Return an answer that tells its version."""
+    if isinstance(answer.get("VersionId"), str) and isinstance(answer.get("CreatedDate"), datetime):
+        return answer
+    raise aws_errors.not_aws(region.where)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment.astimezone(UTC) if moment else None
+
+
+def _version_in(answer: Mapping[str, Any]) -> Known:
+    return answer["VersionId"], answer["CreatedDate"].astimezone(UTC)
+
+
+def _stored(name: str, answer: Mapping[str, Any], version: str) -> StoredSecret:
+    text = answer.get("SecretString")
+    if text is None:
+        msg = f"{_place(name)} is binary. Store it as text: a JSON object with the credential's parts."
+        raise MalformedSecretError(msg)
+    return StoredSecret(name, version, _version_in(answer)[1], parse_fields(text, place=_place(name)))
 
 
 def _place(name: str) -> str:

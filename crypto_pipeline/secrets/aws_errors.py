@@ -51,21 +51,29 @@ _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
 def refused(error: ClientError, name: str) -> CryptoPipelineError:
     """Return what an answer of AWS that is an error means for the secret `name`."""
     details = error.response.get("Error", {})
-    code = str(details.get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    what = f"{error.operation_name} on '{name}' ({code if _CODE.fullmatch(code) else f'HTTP {status}'})"
+    return _meaning(error.operation_name, str(details.get("Code", "")), str(details.get("Message", "")), status, name)
+
+
+def meaning(code: str, message: str, name: str) -> CryptoPipelineError:
+    """Return what an error about one secret means that stands in an answer about several."""
+    return _meaning("GetSecretValue", code, message, 500 if code.startswith("Internal") else 400, name)
+
+
+def _meaning(operation: str, code: str, message: str, status: int, name: str) -> CryptoPipelineError:
+    what = f"{operation} on '{name}' ({code if _CODE.fullmatch(code) else f'HTTP {status}'})"
     if code == "ResourceNotFoundException":
         return not_found(name)
     if code == "InvalidRequestException":
-        return deleted(name) if _MARKED_DELETED.search(str(details.get("Message", ""))) else without_value(name)
+        return deleted(name) if _MARKED_DELETED.search(message) else without_value(name)
     if code == "DecryptionFailure":
-        said = f"AWS could not decrypt '{name}': {error.operation_name} answered DecryptionFailure."
+        said = f"AWS could not decrypt '{name}': {operation} answered DecryptionFailure."
         return SecretDeniedError(f"{said} Allow this role kms:Decrypt on the key of the secret.")
     if _THROTTLED.search(code) or status == 429:
         return SecretStoreUnavailableError(f"AWS is limiting requests: {what}. Wait, then run again.")
     if status < 400 or status >= 500:
         return SecretStoreUnavailableError(f"AWS Secrets Manager failed on its side: {what}. Run again.")
-    return _refused_by_policy_or_rule(error.operation_name, code, what, status)
+    return _refused_by_policy_or_rule(operation, code, what, status)
 
 
 def _refused_by_policy_or_rule(operation: str, code: str, what: str, status: int) -> CryptoPipelineError:
@@ -82,7 +90,9 @@ def _refused_by_policy_or_rule(operation: str, code: str, what: str, status: int
     return ConfigurationError(f"AWS refused {what}. Check prefix, region and endpoint of the secrets.")
 
 
-_OPERATIONS: Final = frozenset({"DescribeSecret", "GetSecretValue", "ListSecretVersionIds"})
+_OPERATIONS: Final = frozenset(
+    {"BatchGetSecretValue", "DescribeSecret", "GetSecretValue", "ListSecretVersionIds", "ListSecrets"}
+)
 """What is asked of the store; any other operation in an error is a step of the login, such as AssumeRole."""
 
 
@@ -100,9 +110,14 @@ def deleted(name: str) -> SecretNotFoundError:
     )
 
 
-def without_value(name: str) -> SecretNotFoundError:
-    """Return the error for a secret without a version that is current."""
-    return SecretNotFoundError(f"AWS secret '{name}' has no current version. Store its value.")
+def without_value(name: str, stage: str = "AWSCURRENT") -> SecretNotFoundError:
+    """Return the error for a secret without a version of this stage."""
+    if stage == "AWSCURRENT":
+        return SecretNotFoundError(f"AWS secret '{name}' has no current version. Store its value.")
+    return SecretNotFoundError(
+        f"There is no AWS secret '{name}', or no version of it with the label {stage}. "
+        "A rotation sets that label: look how far it came."
+    )
 
 
 def unreachable(error: Exception, name: str, where: str) -> CryptoPipelineError:
@@ -133,13 +148,23 @@ def not_aws(where: str) -> SecretStoreUnavailableError:
     )
 
 
+_REMEDIES: Final = {
+    "NoCredentialsError": "There is no login for AWS: give this machine a role, or set a profile.",
+    "NoRegionError": "No region is set: set CRYPTO_PIPELINE_AWS_REGION or AWS_REGION.",
+    "ProfileNotFound": "The profile does not exist: correct CRYPTO_PIPELINE_AWS_PROFILE or AWS_PROFILE.",
+}
+
+
 def unusable(error: Exception) -> ConfigurationError:
     """Return the error for an AWS configuration without which nothing can be asked."""
-    remedies = {
-        "NoCredentialsError": "There is no login for AWS: give this machine a role, or set a profile.",
-        "NoRegionError": "No region is set: set CRYPTO_PIPELINE_AWS_REGION or AWS_REGION.",
-        "ProfileNotFound": "The profile does not exist: correct CRYPTO_PIPELINE_AWS_PROFILE or AWS_PROFILE.",
-    }
-    kind = type(error).__name__
-    remedy = remedies.get(kind, "Check region, endpoint, profile and login.")
+    return _unusable(type(error).__name__)
+
+
+def no_login() -> ConfigurationError:
+    """Return the error for a machine without a login."""
+    return _unusable("NoCredentialsError")
+
+
+def _unusable(kind: str) -> ConfigurationError:
+    remedy = _REMEDIES.get(kind, "Check region, endpoint, profile and login.")
     return ConfigurationError(f"AWS Secrets Manager cannot be used ({kind}). {remedy}")

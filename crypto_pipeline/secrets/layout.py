@@ -8,7 +8,7 @@ stood in a field: not its text, not its length.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -141,14 +141,40 @@ def parts_of(issuer: str, fields: Mapping[str, object], *, layout: Layout, place
     if odd:
         msg = f"{place} holds something other than text in {_listed(odd)}. Store it as a JSON string."
         raise MalformedSecretError(msg)
-    missing = [name for part, (name, value) in filled.items() if value is None and part in wanted.required]
-    if missing and layout.is_shared and len(missing) == len(wanted.required):
+    _check_whole(
+        issuer,
+        [name for part, (name, value) in filled.items() if value is None and part in wanted.required],
+        layout,
+        place,
+    )
+    return {part: value for part, (_, value) in filled.items() if isinstance(value, Secret)}
+
+
+def check_parts(issuer: str, there: Collection[str], *, layout: Layout, place: str) -> None:
+    """
+    Do nothing if all parts of the issuer's credential are there, as far as names tell; see `parts_of`.
+
+    Args:
+        issuer: whose credential.
+        there: the names that hold something.
+        layout: how parts are named.
+        place: how a message calls the place.
+
+    Raises:
+        SecretNotFoundError: nothing of this issuer lies in a place that issuers share.
+        MalformedSecretError: a part is missing; names it.
+    """
+    names = [layout.names(issuer, part) for part in parts_wanted(issuer).required]
+    _check_whole(issuer, [first for first, *others in names if not {first, *others} & set(there)], layout, place)
+
+
+def _check_whole(issuer: str, missing: list[str], layout: Layout, place: str) -> None:
+    if missing and layout.is_shared and len(missing) == len(parts_wanted(issuer).required):
         msg = f"{place} holds no key of {issuer}. Put {_listed(missing)} there, or take {issuer} off the list of keys."
         raise SecretNotFoundError(msg)
     if missing:
         msg = f"{place} has nothing in {_listed(missing)}. Store the whole credential again, with all of its parts."
         raise MalformedSecretError(msg)
-    return {part: value for part, (_, value) in filled.items() if isinstance(value, Secret)}
 
 
 def _first_filled(fields: Mapping[str, object], names: tuple[str, ...]) -> tuple[str, object]:

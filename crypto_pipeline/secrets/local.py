@@ -25,7 +25,8 @@ from crypto_pipeline.errors import (
     SecretNotFoundError,
     SecretStoreUnavailableError,
 )
-from crypto_pipeline.secrets.layout import VARIABLES, covered, parts_of, parts_wanted
+from crypto_pipeline.secrets.layout import VARIABLES, check_parts, covered, parts_of, parts_wanted
+from crypto_pipeline.secrets.listing import ListedSecret, described_one_by_one
 
 
 def _first_variable(issuer: str) -> str:
@@ -74,6 +75,14 @@ class EnvironmentSource:
             MalformedSecretError: some are missing.
         """
         return self.read(issuer).description
+
+    def describe_all(self) -> list[ListedSecret]:
+        """Return the issuers all of whose variables are set; only names are looked at."""
+        return described_one_by_one(self._named)
+
+    def _named(self, issuer: str) -> CredentialDescription:
+        check_parts(issuer, self._environ.keys(), layout=VARIABLES, place="The environment")
+        return CredentialDescription(issuer, self.name_of(issuer), self.store, self.store)
 
     def read(self, issuer: str) -> Credentials:
         """
@@ -133,6 +142,16 @@ class DotenvSource:
             SecretError: no usable credential of the issuer is in it.
         """
         return self.read(issuer).description
+
+    def describe_all(self) -> list[ListedSecret]:
+        """
+        Return the issuers all of whose variables are in the file, which is read for that.
+
+        Raises:
+            ConfigurationError: the file is not safe to use.
+            SecretError: it cannot be read.
+        """
+        return described_one_by_one(self.describe)
 
     def read(self, issuer: str) -> Credentials:
         """

@@ -1,11 +1,12 @@
 """
 HashiCorp Vault or OpenBao, KV version 2: a secret `<prefix>/<issuer>` for each issuer.
 
-Login, sending and refusals are in `vault_session`.
+Login and sending are in `vault_session`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,11 @@ from typing import Any, Final, Literal
 from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import ConfigurationError, CryptoPipelineError, SecretDeniedError, SecretNotFoundError
 from crypto_pipeline.secrets.layout import OWN, StoredSecret, fields_of, parts_of, parts_wanted
-from crypto_pipeline.secrets.vault_session import Answer, AppRoleAuth, TokenAuth, VaultAuth, VaultSession
+from crypto_pipeline.secrets.listing import ListedSecret
+from crypto_pipeline.secrets.vault_errors import Answer, not_vault, parse_time, refused
+from crypto_pipeline.secrets.vault_listing import MOST_IN_A_PAGE, VaultListing
+from crypto_pipeline.secrets.vault_login import AuthName, VaultAuth, auth_of
+from crypto_pipeline.secrets.vault_session import VaultSession
 
 DEFAULT_MOUNT: Final = "secret"
 DEFAULT_PREFIX: Final = "crypto-pipeline"
@@ -27,7 +32,12 @@ def open_vault(
     prefix: str = DEFAULT_PREFIX,
     namespace: str | None = None,
     ca_file: str | None = None,
-    auth: Literal["token", "approle"] = "token",
+    auth: AuthName = "token",
+    auth_mount: str | None = None,
+    role: str | None = None,
+    jwt_file: str | Path | None = None,
+    client_certificate: tuple[str, str] | None = None,
+    run_id: str | None = None,
 ) -> VaultSource:
     """
     Return a source with the login of the environment; nothing is sent before the first read.
@@ -38,13 +48,27 @@ def open_vault(
         prefix: the path under which all secrets are named.
         namespace: the namespace, where the server has them.
         ca_file: the authority that signed the server's certificate, if it is not a public one.
-        auth: `token` reads `VAULT_TOKEN`, `approle` reads `VAULT_ROLE_ID` and `VAULT_SECRET_ID`.
+        auth: `token` reads `VAULT_TOKEN`, `approle` reads `VAULT_ROLE_ID` and `VAULT_SECRET_ID` (or
+            `VAULT_WRAPPED_SECRET_ID`), `jwt` and `kubernetes` a file, `cert` is the client certificate.
+        auth_mount: where the server has that way of logging in, if not under its name.
+        role: the role to log in with, for `jwt`, `kubernetes` and `cert`.
+        jwt_file: the file with the signed token, for `jwt` and `kubernetes`.
+        client_certificate: the files of a client certificate and its key.
+        run_id: the run on whose behalf it is asked, for the server's own audit.
 
     Raises:
         ConfigurationError: an argument or the login is not usable.
     """
-    login: VaultAuth = AppRoleAuth.from_environment() if auth == "approle" else TokenAuth.from_environment()
-    return VaultSource(address, mount=mount, prefix=prefix, auth=login, namespace=namespace, ca_file=ca_file)
+    return VaultSource(
+        address,
+        mount=mount,
+        prefix=prefix,
+        auth=auth_of(auth, role=role, jwt_file=jwt_file, mount=auth_mount),
+        namespace=namespace,
+        ca_file=ca_file,
+        client_certificate=client_certificate,
+        run_id=run_id,
+    )
 
 
 class VaultSource:
@@ -58,7 +82,10 @@ class VaultSource:
         prefix: the path under which all secrets are named.
         namespace: the namespace, where the server has them.
         ca_file: the authority that signed the server's certificate, if it is not a public one.
+        client_certificate: the files of a client certificate and its key, where the server wants one.
+        run_id: the run on whose behalf it is asked, for the server's own audit.
         clock: the time, aware: a version may be set to be deleted later.
+        seconds: seconds that only ever rise: a login is renewed in time.
 
     Raises:
         ConfigurationError: an argument is not usable.
@@ -75,13 +102,32 @@ class VaultSource:
         prefix: str = DEFAULT_PREFIX,
         namespace: str | None = None,
         ca_file: str | Path | None = None,
+        client_certificate: tuple[str, str] | None = None,
+        run_id: str | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._session = VaultSession(address, auth, namespace=namespace, ca_file=ca_file)
+        self._session = VaultSession(
+            address,
+            auth,
+            namespace=namespace,
+            ca_file=ca_file,
+            certificate=client_certificate,
+            run_id=run_id,
+            clock=seconds,
+        )
         self._mount = _checked(mount.strip("/"))
         self._prefix = prefix.strip("/")
         self._namespace = namespace
         self._clock = clock
+        self._listing = VaultListing(
+            self._session,
+            mount=self._mount,
+            prefix=self._prefix,
+            store=self.store,
+            describe=self.describe,
+            is_gone=self._is_gone,
+        )
 
     def name_of(self, issuer: str) -> str:
         """Return the path of the issuer's credential under the mount."""
@@ -107,12 +153,24 @@ class VaultSource:
             current = data["versions"].get(version)
             if current is None:
                 raise self._missing(path)
-            created_at, is_gone = _parse_time(current["created_time"]), self._is_gone(current)
+            created_at, is_gone = parse_time(current["created_time"]), self._is_gone(current)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise self._session.not_vault() from None
+            raise not_vault(self._session.address) from None
         if is_gone:
             raise self._deleted(path, version)
         return CredentialDescription(issuer, path, self.store, version, created_at)
+
+    def describe_all(self, *, page_size: int = MOST_IN_A_PAGE) -> list[ListedSecret]:
+        """
+        Return what the server tells of each secret under the prefix: one call to OpenBao, one for each issuer to Vault.
+
+        Raises:
+            SecretError: this login may describe nothing, or the server did not answer.
+        """
+        found = self._listing.all(page_size)
+        if not found:
+            self._check_mount()  # a mount of another kind has nothing to list either
+        return found
 
     def read(self, issuer: str) -> Credentials:
         """
@@ -144,10 +202,10 @@ class VaultSource:
         )
         try:
             data = answer.body["data"]
-            version, created_at = str(data["metadata"]["version"]), _parse_time(data["metadata"]["created_time"])
+            version, created_at = str(data["metadata"]["version"]), parse_time(data["metadata"]["created_time"])
             found = data["data"]
         except (KeyError, TypeError, ValueError):
-            raise self._session.not_vault() from None
+            raise not_vault(self._session.address) from None
         return StoredSecret(path, version, created_at, fields_of(found, place=_place(path)))
 
     def _ask(self, kind: Literal["data", "metadata"], path: str, call: Callable[[Any], Any]) -> Answer:
@@ -155,7 +213,8 @@ class VaultSource:
             answer = self._session.ask(call, path=f"{self._mount}/{kind}/{path}")
         except SecretDeniedError:
             # A policy for a mount of version 1 lets nothing be read the way version 2 asks.
-            self._check_mount()
+            if self._session.is_open:
+                self._check_mount()
             raise
         if answer.status == 404:
             raise self._not_found(answer, path)
@@ -163,7 +222,7 @@ class VaultSource:
 
     def _not_found(self, answer: Answer, path: str) -> CryptoPipelineError:
         if not answer.body.keys() & {"data", "errors"}:
-            return self._session.not_vault()  # any web server has a page for "not found"
+            return not_vault(self._session.address)  # any web server has a page for "not found"
         if "no handler for route" in answer.complaint:
             return ConfigurationError(f"Vault has no mount '{self._mount}'. Correct CRYPTO_PIPELINE_VAULT_MOUNT.")
         if "namespace not found" in answer.complaint:
@@ -183,16 +242,21 @@ class VaultSource:
 
     def _check_mount(self) -> None:
         """
-        Say so if the mount is not KV version 2; do nothing if it is, or if nobody tells.
+        Say so if the mount is not KV version 2; do nothing if it is, or if this login may not know.
+
+        Nothing is guessed: who is not told keeps the answer there was.
 
         Raises:
             ConfigurationError: it is something else.
+            SecretStoreUnavailableError: the server is not well, so what it said before may be no answer.
         """
-        answer = self._session.send(lambda client: client.adapter.get(f"/v1/sys/internal/ui/mounts/{self._mount}"))
-        data = answer.body.get("data")
-        if answer.status != 200 or not isinstance(data, Mapping):
+        path = f"sys/internal/ui/mounts/{self._mount}"
+        answer = self._session.send(lambda client: client.adapter.get(f"/v1/{path}"))
+        if answer.status in {403, 404}:
             return
-        kind, options = data.get("type"), data.get("options")
+        if answer.status != 200 or not answer.part("data"):
+            raise refused(answer, path, self._session.address)
+        kind, options = answer.part("data").get("type"), answer.part("data").get("options")
         version = options.get("version") if isinstance(options, Mapping) else None
         if (kind, version) != ("kv", "2"):
             found = f"KV version {version or 1}" if kind == "kv" else "another engine"
@@ -202,7 +266,7 @@ class VaultSource:
     def _is_gone(self, version: Mapping[str, Any]) -> bool:
         """Tell whether a version is destroyed, or deleted by now."""
         ends = version["deletion_time"]
-        return bool(version["destroyed"] or (ends and _parse_time(ends) <= self._clock()))
+        return bool(version["destroyed"] or (ends and parse_time(ends) <= self._clock()))
 
     def _deleted(self, path: str, version: str) -> SecretNotFoundError:
         return SecretNotFoundError(
@@ -219,10 +283,6 @@ def _checked(path: str) -> str:
         )
         raise ConfigurationError(msg)
     return path
-
-
-def _parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _place(path: str) -> str:

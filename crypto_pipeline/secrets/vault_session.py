@@ -1,30 +1,35 @@
 """
-A session with HashiCorp Vault or OpenBao: login, sending, and what a refusal means.
+A session with HashiCorp Vault or OpenBao: login, renewal and sending.
 
-What lies where in the store is not known here; see `vault`.
+What a refusal means is in `vault_errors`, the ways of logging in are in `vault_login`; what lies
+where in the store is known to `vault`.
 """
 
 from __future__ import annotations
 
-import os
+import random
 import re
 import ssl
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal
 
-from crypto_pipeline.errors import (
-    ConfigurationError,
-    CryptoPipelineError,
-    EgressDeniedError,
-    SecretDeniedError,
-    SecretStoreSealedError,
-    SecretStoreUnavailableError,
-)
+from crypto_pipeline.errors import ConfigurationError, SecretDeniedError, SecretError, SecretStoreUnavailableError
 from crypto_pipeline.redaction import Secret
+from crypto_pipeline.secrets import vault_errors
 from crypto_pipeline.secrets.address import check_address
+from crypto_pipeline.secrets.vault_errors import Answer
+from crypto_pipeline.secrets.vault_login import (
+    FOREVER,
+    AppRoleAuth,
+    Lease,
+    LoginAuth,
+    TokenAuth,
+    VaultAuth,
+    is_header_value,
+)
 
 if TYPE_CHECKING:
     import hvac
@@ -33,94 +38,33 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS: Final = 3.0
 READ_TIMEOUT_SECONDS: Final = 10.0
 
-_HEADER_VALUE = re.compile(r"[!-~]+")
-"""What may stand in a header; the HTTP library quotes everything else in its error."""
+RUN_HEADER: Final = "X-Dagster-Run-Id"
+"""Tells the run; the server's audit shows it once `sys/config/auditing/request-headers/<name>` is set."""
 
-_HEALS: Final = frozenset({408, 412, 425, 429, 472, 473})
-"""Statuses below 500 that say "not now": limits, standby and lagging servers."""
+_WRAPPED_SECRET_ID = re.compile(r"(?:[^?#]+/)?auth/[^?#]+/role/[^/]+/secret-id")
 
-
-@dataclass(frozen=True, slots=True)
-class TokenAuth:
-    """Log in with a token that somebody issued; it is not renewed."""
-
-    token: Secret
-
-    @classmethod
-    def from_environment(cls) -> Self:
-        """
-        Read `VAULT_TOKEN`.
-
-        Raises:
-            ConfigurationError: it is not set, or is no token.
-        """
-        return cls(_variable("VAULT_TOKEN"))
+Call = Callable[["hvac.Client"], "requests.Response"]
 
 
-@dataclass(frozen=True, slots=True)
-class AppRoleAuth:
-    """Log in as a role when the first secret is read, and again when that login has ended."""
-
-    role_id: Secret
-    secret_id: Secret
-
-    @classmethod
-    def from_environment(cls) -> Self:
-        """
-        Read `VAULT_ROLE_ID` and `VAULT_SECRET_ID`.
-
-        Raises:
-            ConfigurationError: one of them is not set, or is malformed.
-        """
-        return cls(_variable("VAULT_ROLE_ID"), _variable("VAULT_SECRET_ID"))
-
-
-VaultAuth = TokenAuth | AppRoleAuth
-
-
-def _variable(name: str) -> Secret:
-    value = Secret(os.environ.get(name, "").strip())
-    if not value:
-        msg = (
-            f"{name} is not set, so there is no login for Vault. Set it, or choose another CRYPTO_PIPELINE_VAULT_AUTH."
-        )
-        raise ConfigurationError(msg)
-    if not _HEADER_VALUE.fullmatch(value.reveal()):
-        msg = f"{name} holds characters that no login of Vault has. Set it again, without quotes or line breaks."
-        raise ConfigurationError(msg)
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer of Vault: its status, and its body if that is a JSON object, else an empty one."""
-
-    status: int
-    body: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def complaint(self) -> str:
-        """What the server complains about, in lower case; for decisions, never for messages."""
-        errors = self.body.get("errors")
-        return " ".join(map(str, errors)).lower() if isinstance(errors, list) else ""
-
-
-def _parse_object(response: requests.Response) -> Mapping[str, Any]:
+def _check_files(ca_file: str | Path | None, certificate: tuple[str, str] | None) -> None:
+    """Read the files once: in the middle of a run, the HTTP library takes a wrong one for an outage."""
     try:
-        found = response.json()
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, Mapping) else {}
-
-
-def _check_authority(ca_file: str | Path) -> None:
-    """Read the file once: in the middle of a run, the HTTP library takes a wrong one for an outage."""
-    try:
-        ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         msg = (
             f"The file of Vault's certificate authority, {ca_file}, cannot be used ({error.strerror}). "
             "Set VAULT_CACERT to a PEM file of certificates."
+        )
+        raise ConfigurationError(msg) from None
+    if certificate is None:
+        return
+    try:
+        # Without a password: asked for one on the terminal, a run would wait for ever.
+        context.load_cert_chain(*certificate, password="")
+    except OSError as error:
+        msg = (
+            f"The client certificate for Vault, {certificate[0]}, cannot be used with its key ({error.strerror}). "
+            "Set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY to PEM files that belong together."
         )
         raise ConfigurationError(msg) from None
 
@@ -128,6 +72,11 @@ def _check_authority(ca_file: str | Path) -> None:
 class VaultSession:
     """
     One login at one server, made when it is first needed.
+
+    After two thirds of its lease a login is renewed by the next request, before that is sent; once
+    the server gives no more time, it is made anew. Nothing runs in the background, so a login that
+    nobody uses ends. A token from the environment is asked for its lease before its second request:
+    a process that reads once asks once.
 
     Proxies, certificates and passwords that the environment names for other programs are not
     used, and redirects are not followed: both would carry the token to somebody else.
@@ -137,28 +86,52 @@ class VaultSession:
         auth: how to log in.
         namespace: the namespace, where the server has them.
         ca_file: the authority that signed the server's certificate, if it is not a public one.
+        certificate: the files of a client certificate and its key, where the server wants one.
+        run_id: the run on whose behalf it is asked; sent along, for the server's own audit.
+        clock: seconds that only ever rise.
+        chance: a number from 0 to below 1.
 
     Raises:
-        ConfigurationError: the address, the namespace or the file is not usable.
+        ConfigurationError: the address, the namespace, the run or a file is not usable.
     """
 
     def __init__(
-        self, address: str, auth: VaultAuth, *, namespace: str | None = None, ca_file: str | Path | None = None
+        self,
+        address: str,
+        auth: VaultAuth,
+        *,
+        namespace: str | None = None,
+        ca_file: str | Path | None = None,
+        certificate: tuple[str, str] | None = None,
+        run_id: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         check_address(address, what="The address of Vault")
-        if namespace is not None and not _HEADER_VALUE.fullmatch(namespace):
-            msg = "The namespace of Vault must be printable, without spaces. Correct it, or leave it out."
-            raise ConfigurationError(msg)
-        if ca_file is not None:
-            _check_authority(ca_file)
-        self._address = address.rstrip("/")
+        for what, text in (("namespace of Vault", namespace), ("id of the run", run_id)):
+            if text is not None and not is_header_value(text):
+                msg = f"The {what} must be printable, without spaces. Correct it, or leave it out."
+                raise ConfigurationError(msg)
+        if ca_file is not None or certificate is not None:
+            _check_files(ca_file, certificate)
+        self.address = address.rstrip("/")
         self._auth = auth
         self._namespace = namespace
         self._ca_file = ca_file
+        self._certificate = certificate
+        self._run_id = run_id
+        self._clock = clock
+        self._chance = chance
         self._client: hvac.Client | None = None
+        self._lease: Lease | None = None
         self._lock = threading.Lock()
 
-    def ask(self, call: Callable[[hvac.Client], requests.Response], *, path: str) -> Answer:
+    @property
+    def is_open(self) -> bool:
+        """Whether there was a login; a refused one is not tried again to find out more."""
+        return self._client is not None
+
+    def ask(self, call: Call, *, path: str) -> Answer:
         """
         Send one request and return its answer: found (200) or not found (404).
 
@@ -177,18 +150,18 @@ class VaultSession:
         """
         client = self._opened()
         token = client.token
-        answer = self.send(call)
+        answer = self._sent(client, call)
         if answer.status == 403:
             login = self._looked_at(client, token)
             if login == "renewed":
-                answer = self.send(call)
+                answer = self._sent(client, call)
             if answer.status == 403:
-                raise self._denied(path, has_ended=login == "ended")
+                raise vault_errors.denied(path, has_ended=login == "ended")
         if answer.status not in {200, 404}:
             raise self._refusal(answer, path)
         return answer
 
-    def send(self, call: Callable[[hvac.Client], requests.Response]) -> Answer:
+    def send(self, call: Call) -> Answer:
         """
         Send one request and return its answer, whatever it is.
 
@@ -199,23 +172,30 @@ class VaultSession:
         return self._sent(self._opened(), call)
 
     def _opened(self) -> hvac.Client:
-        """Return the client, logged in."""
+        """Return the client, with a login that is expected to be good."""
         with self._lock:
-            if self._client is None:
+            client = self._client
+            if client is None:
                 client = self._build()
-                auth = self._auth
-                token = auth.token if isinstance(auth, TokenAuth) else self._logged_in(client, auth)
-                client.token = token.reveal()
+                if isinstance(self._auth, TokenAuth):
+                    client.token = self._auth.token.reveal()
+                else:
+                    client.token = self._logged_in(client, self._auth).reveal()
                 self._client = client
-            return self._client
+            elif self._lease is None:
+                self._lease = self._looked_up(client)
+            if self._lease is not None and self._lease.act_at <= self._clock():
+                self._lease = self._prolonged(client, self._lease)
+            return client
 
     def _build(self) -> hvac.Client:
         # A quarter of a second that only users of Vault should pay for.
         import hvac  # noqa: PLC0415
 
         client = hvac.Client(
-            url=self._address,
+            url=self.address,
             token="",  # none yet; left out, the library would look for one in the user's home
+            cert=self._certificate,
             verify=str(self._ca_file) if self._ca_file else True,
             timeout=(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
             allow_redirects=False,
@@ -225,26 +205,61 @@ class VaultSession:
             ignore_exceptions=True,
         )
         client.session.trust_env = False
+        if self._run_id is not None:
+            client.session.headers[RUN_HEADER] = self._run_id
         return client
 
-    def _logged_in(self, client: hvac.Client, role: AppRoleAuth) -> Secret:
-        """Return a new token for the role."""
-        client.token = ""
-        answer = self._sent(
-            client,
-            lambda client: client.auth.approle.login(role.role_id.reveal(), role.secret_id.reveal(), use_token=False),
-        )
+    # The login...
+
+    def _logged_in(self, client: hvac.Client, auth: LoginAuth) -> Secret:
+        """Return a new token; the client has none."""
+        if isinstance(auth, AppRoleAuth) and auth.is_wrapped:
+            self._auth = auth = auth.unwrapped(self._unwrapped(client, auth.secret_id))
+        path, fields = f"auth/{auth.mount}/login", auth.fields()
+        answer = self._sent(client, lambda client: client.adapter.post(f"/v1/{path}", json=fields))
         if answer.status in {400, 401, 403}:
-            msg = (
-                "Vault denied the login at 'auth/approle'. Check VAULT_ROLE_ID, and issue a new VAULT_SECRET_ID: "
-                "the one in use is wrong, expired or used up, or the server has no AppRole login."
-            )
-            raise SecretDeniedError(msg)
-        login = answer.body.get("auth")
-        token = login.get("client_token") if isinstance(login, Mapping) else None
+            raise SecretDeniedError(f"Vault denied the login at 'auth/{auth.mount}'. {auth.remedy}")
+        login = answer.part("auth")
+        token = login.get("client_token")
         if answer.status != 200 or not isinstance(token, str):
-            raise self._refusal(answer, "auth/approle/login")
+            raise self._refusal(answer, path)
+        self._lease = Lease.granted(login, now=self._clock(), chance=self._chance()) or FOREVER
         return Secret(token)
+
+    def _unwrapped(self, client: hvac.Client, wrapping: Secret) -> Secret:
+        """
+        Return the secret id that a token was wrapped around.
+
+        Raises:
+            SecretDeniedError: it was opened before, has ended, or holds something else.
+        """
+        token = wrapping.reveal()
+        looked_up = self._sent(
+            client, lambda client: client.adapter.post("/v1/sys/wrapping/lookup", json={"token": token})
+        )
+        made_at = looked_up.part("data").get("creation_path")
+        if looked_up.status == 200 and not _WRAPPED_SECRET_ID.fullmatch(str(made_at)):
+            raise vault_errors.wrapped_otherwise()
+        answer = looked_up
+        if looked_up.status == 200:
+            as_wrapping = {"X-Vault-Token": token}
+            answer = self._sent(
+                client, lambda client: client.adapter.post("/v1/sys/wrapping/unwrap", headers=as_wrapping)
+            )
+        if answer.status in {400, 403}:
+            raise vault_errors.wrapping_is_gone()
+        secret_id = answer.part("data").get("secret_id")
+        if answer.status != 200 or not isinstance(secret_id, str):
+            raise self._refusal(answer, "sys/wrapping/unwrap")
+        return Secret(secret_id)
+
+    def _logged_in_again(self, client: hvac.Client, auth: LoginAuth) -> None:
+        """Put a new token in place of the one in use, which other threads go on using until then."""
+        without_token = self._build()
+        try:
+            client.token = self._logged_in(without_token, auth).reveal()
+        finally:
+            without_token.adapter.close()
 
     def _looked_at(self, client: hvac.Client, token: str) -> Literal["good", "renewed", "ended"]:
         """
@@ -263,59 +278,65 @@ class VaultSession:
                 raise self._refusal(found, "auth/token/lookup-self")
             if isinstance(self._auth, TokenAuth):
                 return "ended"
-            client.token = self._logged_in(client, self._auth).reveal()
+            self._logged_in_again(client, self._auth)
             return "renewed"
 
-    def _sent(self, client: hvac.Client, call: Callable[[hvac.Client], requests.Response]) -> Answer:
+    # The lease...
+
+    def _looked_up(self, client: hvac.Client) -> Lease:
+        """Return how long a token from the environment lasts, if the server tells."""
+        try:
+            answer = self._sent(client, lambda client: client.auth.token.lookup_self())
+        except SecretStoreUnavailableError:
+            return FOREVER  # the request itself, which comes next, tells what there is to tell
+        told = answer.part("data") if answer.status == 200 else {}
+        return Lease.granted(told, now=self._clock(), chance=self._chance()) or FOREVER
+
+    def _prolonged(self, client: hvac.Client, lease: Lease) -> Lease:
+        """
+        Return the lease after a renewal, or after a new login where there is nothing to renew.
+
+        As long as the login is good, a failure to do so fails nothing else.
+
+        Raises:
+            SecretError: the login has ended, and there is no new one.
+        """
+        now = self._clock()
+        if lease.is_renewable and now < lease.ends_at and (found := self._renewed(client, lease)) is not None:
+            return found
+        if isinstance(self._auth, TokenAuth):
+            return FOREVER
+        try:
+            self._logged_in_again(client, self._auth)
+        except (SecretError, ConfigurationError):
+            if now >= lease.ends_at:
+                raise
+            return lease.postponed(now)
+        return self._lease or FOREVER
+
+    def _renewed(self, client: hvac.Client, lease: Lease) -> Lease | None:
+        """Return the lease after a renewal, to be tried later if the server was not well; None if it refused."""
+        try:
+            answer = self._sent(client, lambda client: client.auth.token.renew_self())
+        except SecretStoreUnavailableError:
+            return lease.postponed(self._clock())
+        if answer.status == 200:
+            return Lease.granted(
+                answer.part("auth"), now=self._clock(), chance=self._chance(), full_seconds=lease.full_seconds
+            )
+        return None if answer.status in {400, 403, 404} else lease.postponed(self._clock())
+
+    def _sent(self, client: hvac.Client, call: Call) -> Answer:
         import requests  # noqa: PLC0415 - comes with hvac, see _build
 
         try:
             response = call(client)
         except requests.exceptions.RequestException as error:
-            failure = self._unreachable(error)
+            failure = vault_errors.unreachable(error, self.address)
         else:
-            return Answer(response.status_code, _parse_object(response))
+            return Answer.of(response)
         # Raised out here: the library's error keeps the request, whose headers hold the token.
         raise failure
 
-    # What a refusal means...
-
-    def _denied(self, path: str, *, has_ended: bool) -> SecretDeniedError:
-        if not has_ended:
-            return SecretDeniedError(f"Vault denied '{path}'. The policy of this login must allow read on it.")
-        return SecretDeniedError(
-            f"Vault denied '{path}': VAULT_TOKEN is wrong, expired or revoked, or may do nothing at all. "
-            "Issue a new token; its policy must allow read on this path."
-        )
-
-    def _refusal(self, answer: Answer, path: str) -> CryptoPipelineError:
-        """Return the error for an answer that is neither 200, 403 nor 404."""
-        status, where = answer.status, self._address
-        if status == 503 and "sealed" in answer.complaint:
-            return SecretStoreSealedError(f"Vault at {where} is sealed. Unseal it, then run again.")
-        if status == 429:
-            return SecretStoreUnavailableError(f"Vault at {where} is limiting requests (HTTP 429). Run again later.")
-        if 300 <= status < 400:
-            msg = f"Vault at {where} answered with a redirect; none is followed. Set the address of the active server."
-            return SecretStoreUnavailableError(msg)
-        if status >= 500 or status in _HEALS:
-            return SecretStoreUnavailableError(f"Vault at {where} failed on its side (HTTP {status}). Run again later.")
-        if status == 200:
-            return self.not_vault()
-        return ConfigurationError(
-            f"Vault refused the request for '{path}' (HTTP {status}). Check address and namespace."
-        )
-
-    def not_vault(self) -> SecretStoreUnavailableError:
-        """Return the error for an answer that is not in the shape of Vault's."""
-        return SecretStoreUnavailableError(f"What answers at {self._address} is not Vault. Check its address.")
-
-    def _unreachable(self, error: requests.exceptions.RequestException) -> CryptoPipelineError:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            return EgressDeniedError(
-                f"The certificate of Vault at {self._address} does not verify, so nothing was sent. "
-                "Set VAULT_CACERT to the authority that signed it."
-            )
-        return SecretStoreUnavailableError(
-            f"Vault cannot be reached at {self._address}, or cut its answer. Check the server and its address."
-        )
+    def _refusal(self, answer: Answer, path: str) -> Exception:
+        return vault_errors.refused(answer, path, self.address)

@@ -29,12 +29,12 @@ class Store:
     def __init__(self, *keys: SimulatedKey) -> None:
         self.versions = [versioned(key, f"v{number}") for number, key in enumerate(keys, 1)]
         self.reads = 0
-        self.told: list[str] = []
+        self.told: list[CredentialDescription] = []
 
-    async def renew(self, error: RejectedKeyError) -> Credentials | None:
+    async def renew(self, rejected: CredentialDescription) -> Credentials | None:
         """Return the newest version."""
         self.reads += 1
-        self.told.append(str(error))
+        self.told.append(rejected)
         return self.versions[-1]
 
 
@@ -152,4 +152,4 @@ def test_what_the_store_is_told_names_the_version_that_was_rejected(sandbox: San
 
     asyncio.run(act())
 
-    assert "(version v1)" in store.told[0]
+    assert store.told == [store.versions[0].description]

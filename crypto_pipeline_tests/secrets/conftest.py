@@ -6,13 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from crypto_pipeline_tests.secrets.stores import AwsStore, DotenvStore, EnvironmentStore, RemoteStore, Store, VaultStore
+from crypto_pipeline_tests.secrets.stores import (
+    AwsStore,
+    DotenvStore,
+    EnvironmentStore,
+    FileStore,
+    RemoteStore,
+    Store,
+    VaultStore,
+    VolumeStore,
+)
 from crypto_pipeline_tests.support.aws import Aws
 from crypto_pipeline_tests.support.environment import empty_environment
 from crypto_pipeline_tests.support.vault import Vault
 
 REMOTE = ("aws_combined", "aws_separate", "vault_token", "vault_approle")
-ALL = (*REMOTE, "environment", "dotenv")
+ALL = (*REMOTE, "environment", "dotenv", "files", "volume")
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +63,18 @@ def environment() -> EnvironmentStore:
 def dotenv(tmp_path: Path) -> DotenvStore:
     """A file of the test's own."""
     return DotenvStore(tmp_path / ".env.local")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> FileStore:
+    """A folder as Docker mounts it."""
+    return FileStore(tmp_path / "secrets")
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> VolumeStore:
+    """A volume as Kubernetes mounts it."""
+    return VolumeStore(tmp_path / "volume")
 
 
 @pytest.fixture(params=ALL)

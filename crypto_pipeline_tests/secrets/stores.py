@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -21,6 +22,7 @@ from crypto_pipeline.secrets import (
     AwsSource,
     DotenvSource,
     EnvironmentSource,
+    FileSource,
     SecretSource,
     TokenAuth,
     VaultSource,
@@ -109,7 +111,7 @@ class AwsStore(RemoteStore):
     @contextmanager
     def blind(self) -> Iterator[SecretSource]:
         """Yield a source of a user without `GetSecretValue`, on a server that checks."""
-        allowed = ("secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds")
+        allowed = tuple(f"secretsmanager:{each}" for each in ("DescribeSecret", "ListSecrets", "ListSecretVersionIds"))
         login = self._aws.user(self.prefix, allowed=allowed)
         with self._aws.enforcing():
             yield self._opened(self._aws.address, login)
@@ -235,6 +237,77 @@ class DotenvStore(Store):
             self.path.write_text("".join(lines))
             if self.path.stat().st_mtime_ns != before:
                 return
+
+
+class FileStore(Store):
+    """
+    A folder of files, as Docker mounts them.
+
+    Args:
+        folder: the folder.
+        name: how a file is called, from issuer and part.
+    """
+
+    def __init__(self, folder: Path, name: str = "{issuer}_{part}") -> None:
+        self.folder = folder
+        self._name = name
+        folder.mkdir(mode=0o755)
+        self.source = FileSource(folder)
+
+    def put(self, issuer: str, parts: Mapping[str, object]) -> None:
+        """Replace the files of the issuer."""
+        self._clear(self.folder, issuer)
+        self._write(self.folder, issuer, parts)
+
+    def truth(self, issuer: str) -> tuple[str, datetime | None]:
+        """Return the version: nobody else gives one to files."""
+        return self.source.describe(issuer).version, None
+
+    def _write(self, folder: Path, issuer: str, parts: Mapping[str, object]) -> None:
+        for part, value in parts.items():
+            file = folder / self._name.format(issuer=issuer, part=part)
+            file.parent.mkdir(exist_ok=True, mode=0o755)
+            new = file.with_name(f"{file.name}.new")
+            new.write_bytes(str(value).encode())
+            new.chmod(0o444)
+            new.replace(file)
+
+    def _clear(self, folder: Path, issuer: str) -> None:
+        for part in ISSUERS[issuer].names:
+            (folder / self._name.format(issuer=issuer, part=part)).unlink(missing_ok=True)
+
+
+class VolumeStore(FileStore):
+    """A volume of Kubernetes: all files at once are replaced by moving one link."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "{issuer}/{part}")
+        folder.chmod(0o1777)
+        self._parts: dict[str, Mapping[str, object]] = {}
+
+    def put(self, issuer: str, parts: Mapping[str, object]) -> None:
+        """Write a new state beside the old one, and move the link."""
+        self._parts[issuer] = parts
+        state = self.folder / f"..2026_11_24_{secrets.token_hex(4)}"
+        state.mkdir(mode=0o755)
+        for each, kept in self._parts.items():
+            self._write(state, each, kept)
+        link, new, old = self.folder / "..data", self.folder / "..data_tmp", self._state()
+        new.symlink_to(state.name)
+        new.replace(link)
+        for each in self._parts:
+            if not (self.folder / each).is_symlink():
+                (self.folder / each).symlink_to(f"..data/{each}")
+        if old:
+            shutil.rmtree(self.folder / old)
+
+    def truth(self, issuer: str) -> tuple[str, datetime | None]:  # noqa: ARG002 - same for all
+        """Return the name of the state that the link leads to."""
+        return self._state().removeprefix(".."), None
+
+    def _state(self) -> str:
+        link = self.folder / "..data"
+        return link.readlink().name if link.is_symlink() else ""
 
 
 def _escaped(value: str) -> str:

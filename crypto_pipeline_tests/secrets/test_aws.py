@@ -17,6 +17,7 @@ from botocore.config import Config
 from crypto_pipeline.errors import (
     ConfigurationError,
     MalformedSecretError,
+    SecretDeniedError,
     SecretNotFoundError,
     SecretStoreUnavailableError,
 )
@@ -295,3 +296,151 @@ def test_a_machine_without_a_login_is_told_to_get_one(aws: Aws) -> None:
     """The chain found nothing."""
     with pytest.raises(ConfigurationError, match="There is no login for AWS"):
         AwsSource(build_client(REGION, aws.address)).read("binance")
+
+
+class TestAStage:
+    """A rotation reads the version that is not in use yet, or not any more."""
+
+    @pytest.fixture
+    def stages(self, aws: Aws, aws_separate: AwsStore) -> dict[Any, dict[str, str]]:
+        """What is stored at each stage."""
+        stored = {stage: new_parts("okx") for stage in ("AWSPREVIOUS", "AWSCURRENT", "AWSPENDING")}
+        aws_separate.put("okx", stored["AWSPREVIOUS"])
+        aws_separate.put("okx", stored["AWSCURRENT"])
+        aws.client("secretsmanager").put_secret_value(
+            SecretId=aws_separate.source.name_of("okx"),
+            SecretString=json.dumps(stored["AWSPENDING"]),
+            VersionStages=["AWSPENDING"],
+        )
+        return stored
+
+    @pytest.mark.parametrize("stage", ["AWSPREVIOUS", "AWSCURRENT", "AWSPENDING"])
+    def test_each_has_its_own_value_and_version(
+        self, aws: Aws, aws_separate: AwsStore, stages: dict[Any, dict[str, str]], stage: Any
+    ) -> None:
+        source = AwsSource(
+            build_client(REGION, aws.address), prefix=aws_separate.prefix, layout="separate", stage=stage
+        )
+        seen = aws.client("secretsmanager").get_secret_value(SecretId=source.name_of("okx"), VersionStage=stage)
+
+        read, many, described = source.read("okx"), source.read_many(["okx", "bybit"])["okx"], source.describe("okx")
+
+        assert {part: value.reveal() for part, value in read.parts.items()} == stages[stage]
+        assert (read.description, many) == (described, read)
+        assert described.version == seen["VersionId"]
+
+    @pytest.mark.parametrize("ask", VERBS, ids=["describe", "read"])
+    def test_one_that_is_not_there_is_named(
+        self, aws: Aws, aws_separate: AwsStore, ask: Callable[[SecretSource, str], object]
+    ) -> None:
+        """Nothing was rotated yet; the current one is not taken in its place."""
+        aws_separate.put("okx", new_parts("okx"))
+        source = AwsSource(
+            build_client(REGION, aws.address), prefix=aws_separate.prefix, layout="separate", stage="AWSPENDING"
+        )
+
+        with pytest.raises(SecretNotFoundError, match="no version of it with the label AWSPENDING"):
+            ask(source, "okx")
+
+
+class TestSeveralAtOnce:
+    """As few calls as can be, and an outcome for each."""
+
+    def test_a_combined_secret_is_read_once(self, aws_combined: AwsStore) -> None:
+        for issuer in ("okx", "bybit"):
+            aws_combined.put(issuer, new_parts(issuer))
+
+        found = aws_combined.source.read_many(["okx", "bybit", "binance"])
+
+        assert found["okx"] == aws_combined.source.read("okx")
+        assert found["bybit"] == aws_combined.source.read("bybit")
+        assert isinstance(found["binance"], SecretNotFoundError)
+        assert aws_combined.source.calls == {"GetSecretValue": 3}
+
+    def test_separate_ones_are_read_in_one_batch(self, aws: Aws, aws_separate: AwsStore) -> None:
+        """Some are missing, deleted, malformed or binary; that is told of these, and the others are there."""
+        for issuer in ("okx", "bybit", "coinbase"):
+            aws_separate.put(issuer, new_parts(issuer))
+        aws.put(aws_separate.source.name_of("coinbase"), PLANTED)
+        aws.client("secretsmanager").create_secret(
+            Name=aws_separate.source.name_of("huggingface"), SecretBinary=PLANTED.encode()
+        )
+
+        found = aws_separate.source.read_many(["okx", "bybit", "binance", "coinbase", "huggingface"])
+
+        assert aws_separate.source.calls == {"BatchGetSecretValue": 1}
+        assert {issuer: type(each).__name__ for issuer, each in found.items()} == {
+            "okx": "Credentials",
+            "bybit": "Credentials",
+            "binance": "SecretNotFoundError",
+            "coinbase": "MalformedSecretError",
+            "huggingface": "MalformedSecretError",
+        }
+        assert found["okx"] == aws_separate.source.read("okx")
+
+    def test_one_is_read_by_itself(self, aws_separate: AwsStore) -> None:
+        """A batch needs two more rights."""
+        aws_separate.put("okx", new_parts("okx"))
+
+        found = aws_separate.source.read_many(["okx"])
+
+        assert found == {"okx": aws_separate.source.read("okx")}
+        assert "BatchGetSecretValue" not in aws_separate.source.calls
+
+    @pytest.mark.parametrize(
+        "refusal",
+        [(400, {"__type": "AccessDeniedException"}), (400, {"__type": "ThrottlingException"})],
+        ids=["no right", "limits"],
+    )
+    def test_where_there_is_no_batch_they_are_read_one_by_one(
+        self, aws: Aws, aws_separate: AwsStore, refusal: Prepared
+    ) -> None:
+        """The right to it is one of its own, and so is its limit."""
+        for issuer in ("okx", "bybit"):
+            aws_separate.put(issuer, new_parts(issuer))
+        client = build_client(REGION, aws.address)
+        Answers(client, {"BatchGetSecretValue": refusal})
+        source = AwsSource(client, prefix=aws_separate.prefix, layout="separate")
+
+        found = source.read_many(["okx", "bybit"])
+
+        assert found == {issuer: aws_separate.source.read(issuer) for issuer in ("okx", "bybit")}
+        assert source.calls["GetSecretValue"] == 2
+
+    def test_what_an_error_in_a_batch_means_is_what_it_means_alone(self, aws: Aws, aws_separate: AwsStore) -> None:
+        """A denial is told at once; an outage and what the answer leaves out are asked for again, each by itself."""
+        for issuer in ("okx", "bybit", "binance"):
+            aws_separate.put(issuer, new_parts(issuer))
+        names = {issuer: aws_separate.source.name_of(issuer) for issuer in ("okx", "bybit", "binance", "coinbase")}
+        errors = [
+            {"SecretId": names["okx"], "ErrorCode": "InternalServiceError", "Message": PLANTED},
+            {"SecretId": names["bybit"], "ErrorCode": "AccessDeniedException", "Message": PLANTED},
+            {"SecretId": "another", "ErrorCode": "AccessDeniedException", "Message": PLANTED},
+            {"SecretId": names["coinbase"], "ErrorCode": "NobodyKnowsException", "Message": PLANTED},
+        ]
+        client = build_client(REGION, aws.address)
+        Answers(client, {"BatchGetSecretValue": (200, {"SecretValues": [], "Errors": errors})})
+        source = AwsSource(client, prefix=aws_separate.prefix, layout="separate")
+
+        found = source.read_many(names)
+
+        assert isinstance(found["bybit"], SecretDeniedError)
+        assert_hides(found["bybit"], {"message": PLANTED})
+        assert isinstance(found["coinbase"], SecretNotFoundError)
+        assert {issuer: found[issuer] for issuer in ("okx", "binance")} == {
+            issuer: aws_separate.source.read(issuer) for issuer in ("okx", "binance")
+        }
+        assert source.calls == {"BatchGetSecretValue": 1, "GetSecretValue": 3}
+
+
+def test_calls_are_counted_with_those_that_were_sent_again(aws: Aws, aws_separate: AwsStore) -> None:
+    """AWS counts them too, and takes money for each."""
+    aws_separate.put("okx", new_parts("okx"))
+    client = build_client(REGION, aws.address)
+    Answers(client, {"DescribeSecret": (400, {"__type": "ThrottlingException"})})
+    source = AwsSource(client, prefix=aws_separate.prefix, layout="separate")
+    source.read("okx")
+    with pytest.raises(SecretStoreUnavailableError):
+        source.describe("okx")
+
+    assert source.calls == {"GetSecretValue": 1, "DescribeSecret": 3}

@@ -146,6 +146,33 @@ def test_a_mount_that_does_not_exist_is_named(vault: Vault, mount: str) -> None:
         little.read("okx")
 
 
+@each_verb
+@pytest.mark.parametrize(("asked", "probe"), [(403, 403), (404, 403), (404, 404)])
+def test_a_mount_of_which_nobody_tells_is_not_guessed_at(
+    asked: int, probe: int, ask: Callable[[SecretSource, str], object]
+) -> None:
+    """The answer that there was is told, and no other path is tried."""
+    paths = dict.fromkeys(("/v1/secret/data/crypto-pipeline/okx", "/v1/secret/metadata/crypto-pipeline/okx"), asked)
+    paths |= {"/v1/sys/internal/ui/mounts/secret": probe, "/v1/auth/token/lookup-self": 200}
+    with (
+        odd_server(paths, b'{"errors": [], "data": null}') as server,
+        pytest.raises(SecretDeniedError if asked == 403 else SecretNotFoundError),
+    ):
+        ask(source_at(server.address), "okx")
+
+    assert {path for path, _ in server.requests} <= paths.keys()
+
+
+@pytest.mark.parametrize("probe", [200, 429, 500, 503])
+def test_a_server_that_is_not_well_when_it_is_asked_for_the_mount_does_not_say_that_there_is_no_secret(
+    probe: int,
+) -> None:
+    """Its "not found" may be that of the wrong engine."""
+    paths = {"/v1/secret/data/crypto-pipeline/okx": 404, "/v1/sys/internal/ui/mounts/secret": probe}
+    with odd_server(paths, b'{"errors": []}') as server, pytest.raises(SecretStoreUnavailableError):
+        source_at(server.address).read("okx")
+
+
 def test_a_namespace_is_used_and_a_wrong_one_is_named(vault: Vault, mount: str) -> None:
     """The same path in another namespace is another secret."""
     vault.root.adapter.post(f"/v1/sys/namespaces/{mount}")

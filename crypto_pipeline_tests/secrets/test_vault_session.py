@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,11 @@ from crypto_pipeline.errors import (
 from crypto_pipeline.redaction import Secret
 from crypto_pipeline.secrets import AppRoleAuth, SecretSource, TokenAuth, VaultSource
 from crypto_pipeline_tests.secrets.stores import VaultStore, new_parts
+from crypto_pipeline_tests.support.asked import Asked
 from crypto_pipeline_tests.support.hiding import assert_hides
 from crypto_pipeline_tests.support.odd_server import odd_server
 from crypto_pipeline_tests.support.ports import free_port
+from crypto_pipeline_tests.support.sealable import Sealable, running_sealable
 from crypto_pipeline_tests.support.vault import NO_RIGHTS, Vault, ca_file, running_vault
 
 TOKEN = "hvs.planted-token-0d1f"
@@ -330,6 +334,14 @@ class TestARole:
 
         assert_hides(caught.value, {"role id": role_id, "secret id": secret_id})
 
+    def test_a_login_that_is_refused_is_sent_once(self) -> None:
+        """Servers lock out who tries again and again, and nothing more can be found out without a login."""
+        auth = AppRoleAuth(Secret("planted-role-2e7a"), Secret("planted-secret-id-90bd"))
+        with odd_server(403) as server, pytest.raises(SecretDeniedError, match="denied the login"):
+            VaultSource(server.address, auth=auth).read("okx")
+
+        assert [path for path, _ in server.requests] == ["/v1/auth/approle/login"]
+
     def test_a_server_without_roles_denies_the_login(self, vault: Vault) -> None:
         """In a namespace where nobody set them up."""
         namespace = f"space-{secrets.token_hex(4)}"
@@ -345,6 +357,227 @@ class TestARole:
         auth = AppRoleAuth(Secret("planted-role-2e7a"), Secret("planted-secret-id-90bd"))
         with odd_server(200, body) as server, pytest.raises(SecretStoreUnavailableError, match="is not Vault"):
             VaultSource(server.address, auth=auth).read("okx")
+
+
+class Ahead:
+    """A clock that can be put forward; the server's own stays as it is."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds."""
+        return time.monotonic() + self.seconds
+
+
+@pytest.fixture(scope="module")
+def sealable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealable]:
+    """A server that records what it is asked; one for all tests of this module."""
+    with running_sealable(tmp_path_factory.mktemp("sealable")) as running:
+        yield running
+
+
+class TestTheLease:
+    """A login is renewed in time, and made anew when there is no more time to be had."""
+
+    @pytest.fixture
+    def store(self, sealable: Sealable) -> VaultStore:
+        """A store of the server that records, with a secret in it."""
+        store = VaultStore(sealable.vault)
+        store.put("okx", new_parts("okx"))
+        return store
+
+    @staticmethod
+    def role(sealable: Sealable, store: VaultStore, clock: Ahead, **options: Any) -> VaultSource:
+        """Return a source of a new role, whose clock can be put forward."""
+        role_id, secret_id = sealable.vault.app_role(store.policy("data", "metadata"), **options)
+        auth = AppRoleAuth(Secret(role_id), Secret(secret_id))
+        return VaultSource(sealable.vault.address, auth=auth, prefix=store.prefix, seconds=clock)
+
+    @staticmethod
+    def token(sealable: Sealable, store: VaultStore, clock: Ahead, **options: Any) -> VaultSource:
+        """Return a source with a new token, whose clock can be put forward."""
+        token = sealable.vault.token(store.policy("data", "metadata"), **options)
+        return VaultSource(sealable.vault.address, auth=TokenAuth(Secret(token)), prefix=store.prefix, seconds=clock)
+
+    def test_a_role_is_renewed_after_two_thirds_of_it(self, sealable: Sealable, store: VaultStore) -> None:
+        """By the request that comes then, and not before."""
+        clock, read = Ahead(), f"secret/data/{store.prefix}/okx"
+        source, asked = self.role(sealable, store, clock), Asked(sealable.audit)
+        source.read("okx")
+        clock.seconds += 2000
+        source.read("okx")
+
+        clock.seconds += 400
+        source.read("okx")
+        clock.seconds += 1900
+        source.read("okx")
+
+        logged_in, *then = asked.paths()
+        assert logged_in == "auth/approle/login"
+        assert then == [read, read, "auth/token/renew-self", read, read]
+
+    def test_a_token_is_asked_for_its_lease_before_its_second_request(
+        self, sealable: Sealable, store: VaultStore
+    ) -> None:
+        """Whoever reads once asks once; whoever stays renews."""
+        clock, read = Ahead(), f"secret/data/{store.prefix}/okx"
+        source, asked = self.token(sealable, store, clock), Asked(sealable.audit)
+        source.read("okx")
+        once = asked.paths()
+
+        source.read("okx")
+        source.read("okx")
+        clock.seconds += 2400
+        source.read("okx")
+
+        assert once == [read]
+        assert asked.paths()[1:] == ["auth/token/lookup-self", read, read, "auth/token/renew-self", read]
+
+    def test_a_token_that_cannot_be_renewed_is_used_to_its_end(self, sealable: Sealable, store: VaultStore) -> None:
+        """Nobody here can replace it."""
+        clock = Ahead()
+        source, asked = self.token(sealable, store, clock, renewable=False), Asked(sealable.audit)
+        source.read("okx")
+
+        clock.seconds += 2400
+        source.read("okx")
+        clock.seconds += 2400
+        source.read("okx")
+
+        assert "auth/token/renew-self" not in asked.paths()
+        assert asked.paths().count("auth/token/lookup-self") == 1
+
+    def test_a_token_that_may_not_ask_for_its_lease_is_used_as_it_is(
+        self, sealable: Sealable, store: VaultStore
+    ) -> None:
+        """It has no default policy; the answer is not waited for again."""
+        source = self.token(sealable, store, Ahead(), no_default_policy=True)
+        asked = Asked(sealable.audit)
+
+        for _ in range(3):
+            source.read("okx")
+
+        assert asked.paths().count("auth/token/lookup-self") == 1
+
+    def test_a_role_that_may_not_renew_logs_in_again(self, sealable: Sealable, store: VaultStore) -> None:
+        """It has no default policy."""
+        clock = Ahead()
+        source = self.role(sealable, store, clock, token_no_default_policy=True)
+        asked = Asked(sealable.audit)
+        source.read("okx")
+
+        clock.seconds += 2400
+        source.read("okx")
+
+        assert asked.paths().count("auth/approle/login") == 2
+
+    def test_a_login_that_is_over_is_not_renewed(self, sealable: Sealable, store: VaultStore) -> None:
+        """That would be refused, and so would be the request after it."""
+        clock, read = Ahead(), f"secret/data/{store.prefix}/okx"
+        source, asked = self.role(sealable, store, clock), Asked(sealable.audit)
+        source.read("okx")
+
+        clock.seconds += 3700
+        source.read("okx")
+
+        assert asked.paths() == ["auth/approle/login", read, "auth/approle/login", read]
+
+    def test_as_long_as_the_login_is_good_nothing_fails(self, sealable: Sealable, store: VaultStore) -> None:
+        """It may not be renewed, and its secret id was good for one login; then it ends, and that is told."""
+        clock = Ahead()
+        source = self.role(sealable, store, clock, token_no_default_policy=True, logins=1)
+        source.read("okx")
+
+        clock.seconds += 2400
+        source.read("okx")
+        clock.seconds += 600
+        source.read("okx")
+        clock.seconds += 700
+
+        with pytest.raises(SecretDeniedError, match="denied the login at 'auth/approle'"):
+            source.read("okx")
+
+    @pytest.mark.parametrize("status", [0, 429, 500], ids=["hangs up", "limits requests", "fails"])
+    def test_a_renewal_that_could_not_be_sent_is_tried_again(self, status: int) -> None:
+        """And the request it was to come before goes out all the same."""
+        clock, renew = Ahead(), "/v1/auth/token/renew-self"
+        paths = {"/v1/auth/approle/login": 200, "/v1/secret/data/crypto-pipeline/okx": 200, renew: status}
+        body = {
+            "auth": {"client_token": TOKEN, "lease_duration": 300, "renewable": True},
+            "data": {
+                "data": new_parts("okx"),
+                "metadata": {"version": 1, "created_time": "2026-01-01T00:00:00Z"},
+            },
+        }
+        auth = AppRoleAuth(Secret("planted-role-2e7a"), Secret("planted-secret-id-90bd"))
+        with odd_server(paths, json.dumps(body).encode()) as server:
+            source = VaultSource(server.address, auth=auth, seconds=clock)
+            source.read("okx")
+            clock.seconds += 201
+            source.read("okx")
+            source.read("okx")
+            clock.seconds += 35
+
+            source.read("okx")
+
+        assert [path for path, _ in server.requests].count(renew) == 2
+
+    def test_a_token_whose_lease_could_not_be_asked_for_is_used_as_it_is(self) -> None:
+        """The server is not well; the request itself tells."""
+        paths = {"/v1/secret/data/crypto-pipeline/okx": 200, "/v1/auth/token/lookup-self": 0}
+        body = b'{"data": {"data": {}, "metadata": {"version": 1, "created_time": "2026-01-01T00:00:00Z"}}}'
+        with odd_server(paths, body) as server:
+            source = with_token(server.address)
+
+            found = [source.fetch("crypto-pipeline/okx").version for _ in range(3)]
+
+        assert found == ["1", "1", "1"]
+
+    def test_a_login_that_is_made_anew_does_not_take_the_old_one_from_others(
+        self, sealable: Sealable, store: VaultStore
+    ) -> None:
+        """Threads go on while one of them logs in: the server refuses none."""
+        clock = Ahead()
+        source = self.role(sealable, store, clock, token_no_default_policy=True)
+        source.read("okx")
+        asked = Asked(sealable.audit)
+        stop = threading.Event()
+
+        def read() -> int:
+            count = 0
+            while not stop.is_set():
+                source.read("okx")
+                count += 1
+            return count
+
+        with ThreadPoolExecutor(3) as pool:
+            running = [pool.submit(read) for _ in range(3)]
+            for _ in range(5):
+                clock.seconds += 3000
+                source.read("okx")
+            stop.set()
+            counts = [each.result() for each in running]
+
+        assert min(counts) > 0
+        assert asked.paths().count("auth/approle/login") == 5
+        refused = [path for path in asked.paths() if path == "auth/token/lookup-self"]
+        assert refused == []
+
+    def test_a_run_that_outlives_its_logins_fails_nowhere(self, sealable: Sealable, store: VaultStore) -> None:
+        """Two seconds a lease, five seconds a login, in real time: renewed, made anew, and never refused."""
+        source = self.role(sealable, store, Ahead(), ttl="2s", max_ttl="5s")
+        asked, read = Asked(sealable.audit), 0
+        ends = time.monotonic() + 6.5
+
+        while time.monotonic() < ends:
+            read += source.read("okx").issuer == "okx"
+            time.sleep(0.05)  # a run asks now and then
+
+        assert read > 50
+        assert asked.errors() == []
+        assert asked.paths().count("auth/approle/login") >= 2
+        assert asked.paths().count("auth/token/renew-self") >= 3
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,9 @@ class Vault:
         issued: str = self.root.auth.token.create(policies=[name], ttl=ttl, **options)["auth"]["client_token"]
         return issued
 
-    def app_role(self, policy: str, *, ttl: str = "1h", logins: int = 0) -> tuple[str, str]:
+    def app_role(
+        self, policy: str, *, ttl: str = "1h", max_ttl: str | None = None, logins: int = 0, **options: object
+    ) -> tuple[str, str]:
         """Return role id and secret id of a new role with this policy; `logins` of 0 means any number."""
         name = f"role-{secrets.token_hex(4)}"
         if "approle/" not in self.root.sys.list_auth_methods():
@@ -55,7 +57,12 @@ class Vault:
         self.root.sys.create_or_update_policy(name, policy)
         role = self.root.auth.approle
         role.create_or_update_approle(
-            name, token_policies=[name], token_ttl=ttl, token_max_ttl=ttl, secret_id_num_uses=logins
+            name,
+            token_policies=[name],
+            token_ttl=ttl,
+            token_max_ttl=max_ttl or ttl,
+            secret_id_num_uses=logins,
+            **options,
         )
         return role.read_role_id(name)["data"]["role_id"], role.generate_secret_id(name)["data"]["secret_id"]
 
