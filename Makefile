@@ -30,7 +30,7 @@ test: .venv/.test  ## All tests but the soak ones, in parallel and random order,
 soak: .venv/.test  ## The heavy proofs: many kills, long ranges
 	$(BIN)/python -m pytest -m soak $(TESTS)
 
-bench: .venv/.demo  ## Print the figures, each beside its floor
+bench: .venv/.test  ## Print the figures, each beside its floor
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python -m "benchmarks.$$(basename $$script .py)" || exit; done
 
 check: .venv/.dev  ## Lint, format, types, floors, secrets, and what must not stand in the tree

@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     secrets_folder: Path = Field(
         Path("/run/secrets"), description="The folder that `files` reads, as the container's runtime mounts it."
     )
+    cache_seconds: float = Field(300.0, gt=0, description="How long a secret of Vault or AWS that was read is fresh.")
+    stale_seconds: float = Field(
+        900.0, gt=0, description="The age up to which it is used, marked, while the store is down; then runs stop."
+    )
     schedules_running: bool = Field(
         default=False, description="Whether a new instance starts with the market-data schedules switched on."
     )
@@ -189,6 +193,13 @@ class Settings(BaseSettings):
             msg = "only a sandbox on loopback may stand in for an exchange"
             raise ValueError(msg)
         return value
+
+    @model_validator(mode="after")
+    def _stale_is_older_than_fresh(self) -> Self:
+        if self.stale_seconds < self.cache_seconds:
+            msg = f"{PREFIX}STALE_SECONDS must not be below {PREFIX}CACHE_SECONDS"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _keys_need_a_store(self) -> Self:

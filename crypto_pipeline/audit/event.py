@@ -54,6 +54,7 @@ def secret_access(
     success: bool = True,
     version: str | None = None,
     store: str | None = None,
+    rung: str | None = None,
     error: str | None = None,
 ) -> AuditEvent:
     """Somebody read a secret, or was refused; durable, because no record means no secret."""
@@ -64,6 +65,7 @@ def secret_access(
         "success": success,
         "credential_version": version,
         "store": store,
+        "rung": rung,
         "error": error,
     }
     return AuditEvent("secret_access", fields, durable=True)

@@ -117,6 +117,8 @@ def secrets_resource(settings: Settings) -> Any:
             role_arn=settings.aws_role_arn,
             replica_regions=list(settings.aws_replica_regions),
             prefix=settings.secret_prefix,
+            cache_seconds=settings.cache_seconds,
+            stale_seconds=settings.stale_seconds,
         )
     if settings.secrets == "vault":
         return VaultSecrets(
@@ -131,6 +133,8 @@ def secrets_resource(settings: Settings) -> Any:
             jwt_file=_text(settings.vault_jwt_file),
             client_cert_file=_text(settings.vault_client_cert_file),
             client_key_file=_text(settings.vault_client_key_file),
+            cache_seconds=settings.cache_seconds,
+            stale_seconds=settings.stale_seconds,
         )
     if settings.secrets == "dotenv":
         return DotenvSecrets(path=str(settings.dotenv), environment=settings.environment)

@@ -96,7 +96,10 @@ def _with_key(title: str, description: CredentialDescription, report: KeyReport)
         "credential": description.name,
         "credential_version": description.version,
         "store": description.store,
+        "read": description.rung or "from the store itself",
     }
+    if description.fetched_at:
+        metadata["read_at"] = dg.MetadataValue.timestamp(description.fetched_at)
     since = report.created_at or description.created_at
     metadata["age"] = f"{(datetime.now(UTC) - since).days} days" if since else "nobody tells"
     if description.created_at:

@@ -13,7 +13,6 @@ Another team can use these classes in its own code location:
 
 # No `from __future__ import annotations` here: Dagster reads the annotations at run time.
 
-import functools
 import getpass
 import os
 from collections.abc import Callable
@@ -26,49 +25,27 @@ from pydantic import Field
 from crypto_pipeline.access import Access
 from crypto_pipeline.audit import AuditLog, JsonLinesAuditLog
 from crypto_pipeline.audit.configuration import ConfigurationNotingLog
-from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.lake import LocalLake
 from crypto_pipeline.secrets import (
     AuthName,
+    CacheKey,
+    CachePolicy,
     DotenvSource,
     EnvironmentSource,
     FileSource,
     SecretSource,
+    SourceOpenedLater,
     open_aws,
     open_vault,
+    shared_cache,
 )
 
 SETTINGS_LAST_SEEN = "settings-last-seen.json"
 
 
-class SourceOpenedLater:
-    """
-    A secret source that is opened at its first use.
-
-    Dagster makes resources before the first step of a run, where an error, such as a login that is
-    missing in the environment, would have no step to be told by.
-    """
-
-    def __init__(self, open_source: Callable[[], SecretSource]) -> None:
-        self._open = functools.cache(open_source)
-
-    @property
-    def store(self) -> str:
-        """The kind of store."""
-        return self._open().store
-
-    def name_of(self, issuer: str) -> str:
-        """Return the name under which the store keeps the issuer's credential."""
-        return self._open().name_of(issuer)
-
-    def describe(self, issuer: str) -> CredentialDescription:
-        """Return name, version and time of the issuer's credential without reading its value."""
-        return self._open().describe(issuer)
-
-    def read(self, issuer: str) -> Credentials:
-        """Return the issuer's credential."""
-        return self._open().read(issuer)
+CACHE_SECONDS = Field(default=300.0, description="How long a secret that was read is fresh; see decision 0013.")
+STALE_SECONDS = Field(default=900.0, description="The age up to which it is used, marked, while the store is down.")
 
 
 def user_name(ask: Callable[[], str] = getpass.getuser) -> str:
@@ -106,11 +83,17 @@ class AwsSecrets(dg.ConfigurableResource[SecretSource]):
     replica_regions: list[str] = Field(
         default_factory=list, description="Regions to ask, in this order, while the first one is down."
     )
+    cache_seconds: float = CACHE_SECONDS
+    stale_seconds: float = STALE_SECONDS
 
     def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
-        """Return the store, opened at its first use."""
+        """Return the store, opened at its first use, behind the cache that this process has for it."""
+        login = f"{self.profile or 'default'} {self.role_arn or ''}"
+        place = f"{self.prefix} {self.layout}"
+        where = f"{self.endpoint_url or ''} {self.region or ''} {','.join(self.replica_regions)}"
         # Not dagster-aws's SecretsManagerResource: its client waits up to two minutes an attempt (decision 0012).
-        return SourceOpenedLater(
+        return shared_cache(
+            CacheKey("aws", address=where, role=login, place=place),
             lambda: open_aws(
                 self.region,
                 self.endpoint_url,
@@ -120,7 +103,8 @@ class AwsSecrets(dg.ConfigurableResource[SecretSource]):
                 replica_regions=self.replica_regions,
                 role_arn=self.role_arn,
                 run_id=_run_id(context),
-            )
+            ),
+            CachePolicy(ttl_seconds=self.cache_seconds, bound_seconds=self.stale_seconds),
         )
 
 
@@ -142,10 +126,20 @@ class VaultSecrets(dg.ConfigurableResource[SecretSource]):
     jwt_file: str | None = Field(default=None, description="File with the signed token, for `jwt` and `kubernetes`.")
     client_cert_file: str | None = Field(default=None, description="File of a client certificate.")
     client_key_file: str | None = Field(default=None, description="File of its key, if it is another one.")
+    cache_seconds: float = CACHE_SECONDS
+    stale_seconds: float = STALE_SECONDS
 
     def create_resource(self, context: dg.InitResourceContext) -> SecretSource:
-        """Return the store, opened at its first use."""
-        return SourceOpenedLater(
+        """Return the store, opened at its first use, behind the cache that this process has for it."""
+        login = " ".join((self.auth, self.auth_mount or "", self.role or "", self.client_cert_file or ""))
+        return shared_cache(
+            CacheKey(
+                "vault",
+                address=self.address,
+                namespace=self.namespace or "",
+                role=login,
+                place=f"{self.mount} {self.prefix}",
+            ),
             lambda: open_vault(
                 self.address,
                 mount=self.mount,
@@ -160,7 +154,8 @@ class VaultSecrets(dg.ConfigurableResource[SecretSource]):
                 if self.client_cert_file
                 else None,
                 run_id=_run_id(context),
-            )
+            ),
+            CachePolicy(ttl_seconds=self.cache_seconds, bound_seconds=self.stale_seconds),
         )
 
 

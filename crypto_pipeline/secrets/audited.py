@@ -143,5 +143,6 @@ def recorded(
             audit.record(failed_auth(store, kind, name))
         raise
     found = told(answer)
-    audit.record(secret_access(found.name, accessor, action, version=found.version, store=store))
+    rung = getattr(found, "rung", "") or None  # where a cache stands before the store
+    audit.record(secret_access(found.name, accessor, action, version=found.version, store=store, rung=rung))
     return answer

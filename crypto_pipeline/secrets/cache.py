@@ -241,7 +241,7 @@ class _Registry:
         for cached in caches.values():
             cached.forget()
 
-    def forget_locks(self) -> None:
+    def forget_locks(self) -> None:  # pragma: no cover - runs in forked children only, which are not measured
         self._lock = threading.Lock()
 
 
@@ -272,7 +272,7 @@ def clear_shared_caches() -> None:
     _REGISTRY.clear()
 
 
-def _forget_in_child() -> None:
+def _forget_in_child() -> None:  # pragma: no cover - runs in forked children only, which are not measured
     """Leave the parent's values to the parent: its locks may be held by threads that do not exist here."""
     _REGISTRY.forget_locks()
     for cached in list(_EVERY):

@@ -80,7 +80,8 @@ class VaultListing:
             if not isinstance(keys, list) or not isinstance(info, Mapping):
                 raise not_vault(self._session.address)
             found |= {key: info[key] for key in keys if not key.endswith("/") and key in info}
-            if len(keys) < page_size:
+            # `SCAN` gives everything whatever the size of a page, so a full one that tells nothing new is the end.
+            if len(keys) != page_size or keys[-1] == after:
                 return found
             after = keys[-1]
 

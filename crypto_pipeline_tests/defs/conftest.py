@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crypto_pipeline.sandbox.server import running_sandbox
+from crypto_pipeline.secrets import clear_shared_caches
 from crypto_pipeline_tests.support.deployment import Deployment, StandingClock, dagsters_own_warnings
 from crypto_pipeline_tests.support.environment import empty_environment
 
@@ -21,6 +22,12 @@ def _dagsters_own_warnings() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     empty_environment(monkeypatch, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_of_another_test() -> Iterator[None]:
+    yield
+    clear_shared_caches()
 
 
 @pytest.fixture

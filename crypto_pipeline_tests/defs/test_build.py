@@ -219,6 +219,8 @@ STORE_SETTINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
             "aws_role_arn": "arn:aws:iam::123456789012:role/reader",
             "aws_replica_regions": "us-east-1, eu-central-1",
             "secret_prefix": "team/keys",
+            "cache_seconds": 60.0,
+            "stale_seconds": 600.0,
         },
         {
             "region": "eu-west-1",
@@ -228,6 +230,8 @@ STORE_SETTINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
             "role_arn": "arn:aws:iam::123456789012:role/reader",
             "replica_regions": ["us-east-1", "eu-central-1"],
             "prefix": "team/keys",
+            "cache_seconds": 60.0,
+            "stale_seconds": 600.0,
         },
     ),
     "vault": (
@@ -244,6 +248,8 @@ STORE_SETTINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
             "vault_client_cert_file": "/etc/client.pem",
             "vault_client_key_file": "/etc/client.key",
             "secret_prefix": "team/keys",
+            "cache_seconds": 60.0,
+            "stale_seconds": 600.0,
         },
         {
             "address": "https://vault.example:8200",
@@ -251,6 +257,8 @@ STORE_SETTINGS: dict[str, tuple[type[Any], dict[str, Any], dict[str, Any]]] = {
             "namespace": "team",
             "ca_file": "/etc/ca.pem",
             "auth": "approle",
+            "cache_seconds": 60.0,
+            "stale_seconds": 600.0,
             "auth_mount": "team/approle",
             "role": "reader",
             "jwt_file": "/etc/token",

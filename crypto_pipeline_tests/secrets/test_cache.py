@@ -18,7 +18,7 @@ import pytest
 from moto.secretsmanager.models import SecretsManagerBackend
 
 from crypto_pipeline.audit import JsonLinesAuditLog
-from crypto_pipeline.credentials import CredentialDescription
+from crypto_pipeline.credentials import ISSUERS, CredentialDescription
 from crypto_pipeline.errors import (
     ConfigurationError,
     SecretDeniedError,
@@ -29,6 +29,7 @@ from crypto_pipeline.errors import (
 from crypto_pipeline.redaction import Secret
 from crypto_pipeline.secrets import AuditedSource, AwsSource, SecretSource, TokenAuth, VaultSource, build_client
 from crypto_pipeline.secrets.cache import CachedSource, CacheKey, Sweep, clear_shared_caches, shared_cache
+from crypto_pipeline.secrets.listing import sweep
 from crypto_pipeline.secrets.staleness import CachePolicy, Rung
 from crypto_pipeline_tests.secrets import test_interface
 from crypto_pipeline_tests.secrets.stores import AwsStore, RemoteStore, Store, VaultStore, new_parts
@@ -490,6 +491,16 @@ def test_cleared_caches_are_empty(told: Told) -> None:
     assert len(told.reads) == 3
 
 
+def test_a_forgotten_cache_asks_again(told: Told, cached: CachedSource) -> None:
+    """Also where there is nothing to open anew."""
+    cached.read("okx")
+
+    cached.forget()
+    cached.read("okx")
+
+    assert told.reads == ["okx", "okx"]
+
+
 def test_a_shared_sweep_gets_the_opened_source(told: Told) -> None:
     sweeper = Sweeper("okx")
 
@@ -552,7 +563,7 @@ def run_alone(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own, in an empty folder."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "LANG"))}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-W", "ignore:.*fork:DeprecationWarning", "-c", script],
+        [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning", "-c", script],
         cwd=folder,
         env={**kept, "PATH": "/usr/bin:/bin", "HOME": str(folder), "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -581,9 +592,12 @@ from crypto_pipeline_tests.secrets.told import Time, Told
 WAYS = ("mmap", "shutil.", "tempfile.", "os.mkfifo", "os.memfd", "socket.", "shelve", "sqlite3.", "subprocess.")
 
 
+is_watched = True
+
+
 def refuse(event, arguments):
     writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-    if writes or event.startswith(WAYS):
+    if is_watched and (writes or event.startswith(WAYS)):
         raise RuntimeError(f"{event} {arguments}")
 
 
@@ -602,6 +616,7 @@ try:
     open("a-file", "w")
 except RuntimeError:
     print("the hook is awake")
+is_watched = False
 """
 
 
@@ -777,8 +792,27 @@ def test_vault_sees_one_read_of_a_hundred(sealable: Sealable) -> None:
 
     through_twelve_resources(CacheKey("vault", sealable.vault.address), lambda: store.source)
 
-    assert sealable.reads_of(f"secret/data/{store.prefix}/okx") == 1
-    assert sealable.reads_of(f"secret/metadata/{store.prefix}/okx") == 0
+    assert sealable.asked_for(f"secret/data/{store.prefix}") == ["create", "read"]
+    assert sealable.asked_for(f"secret/metadata/{store.prefix}") == []
+
+
+def test_vault_sees_one_sweep_of_a_thousand_ticks(sealable: Sealable, time: Time) -> None:
+    """Five minutes of sensors that look at every secret, and not one value."""
+    store = VaultStore(sealable.vault)
+    for issuer in ISSUERS:
+        store.put(issuer, new_parts(issuer))
+    rights = store.policy("data", "metadata") + (
+        f'\npath "secret/detailed-metadata/{store.prefix}*" {{ capabilities = ["list", "scan", "read"] }}'
+    )
+    cached = over(store.opened(rights), time, sweep=sweep)
+    before = sealable.asked_for("secret")
+
+    for _ in range(1000):
+        found = {issuer: cached.describe(issuer) for issuer in ISSUERS}
+        time.pass_by(0.299)
+
+    assert sealable.asked_for("secret")[len(before) :] == ["scan"]
+    assert {(each.version, each.rung) for each in found.values()} == {("1", FRESH)}
 
 
 def test_aws_sees_one_read_of_a_hundred(aws_separate: AwsStore, monkeypatch: pytest.MonkeyPatch) -> None:

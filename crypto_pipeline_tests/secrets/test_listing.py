@@ -214,15 +214,21 @@ class TestVault:
         ]
         assert not [path for path in [*first.paths(), *second.paths()] if "/data/" in path]
 
-    def test_pages_are_followed(self, sealable: Sealable, store: VaultStore) -> None:
+    @pytest.mark.parametrize(
+        ("way", "page_size", "calls"), [("list", 3, 3), ("list", 7, 2), ("list", 8, 1), ("scan", 3, 1), ("scan", 7, 2)]
+    )
+    def test_pages_are_followed(
+        self, sealable: Sealable, store: VaultStore, way: str, page_size: int, calls: int
+    ) -> None:
+        """`SCAN` knows none, and gives everything again."""
         for number in range(5):
             sealable.vault.put(f"{store.prefix}/more-{number}", {"x": "y"})
-        source, asked = self.source(store, '"scan"'), Asked(sealable.audit)
+        source, asked = self.source(store, f'"{way}"'), Asked(sealable.audit)
 
-        found = source.describe_all(page_size=3)
+        found = source.describe_all(page_size=page_size)
 
         assert [each.name.rpartition("/")[2] for each in found] == ["bybit", *(f"more-{n}" for n in range(5)), "okx"]
-        assert [way for way, _ in asked.requests()].count("scan") == 3
+        assert [way for way, path in asked.requests() if "detailed" in path].count(way) == calls
 
     def test_it_tells_labels_and_deletion_and_what_lies_deeper(self, sealable: Sealable, store: VaultStore) -> None:
         """A version that will be deleted later is there; metadata without a version are no secret yet."""

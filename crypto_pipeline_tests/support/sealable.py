@@ -59,13 +59,14 @@ class Sealable:
         """Open it."""
         self.vault.root.sys.submit_unseal_key(self.unseal_key)
 
-    def reads_of(self, path: str) -> int:
-        """Return how often it was asked to read this path."""
-        asked = [json.loads(line) for line in self.audit.read_text().splitlines()]
-        return sum(
-            line["type"] == "request" and (line["request"]["operation"], line["request"]["path"]) == ("read", path)
-            for line in asked
-        )
+    def asked_for(self, path: str) -> list[str]:
+        """Return the operations it was asked to do at this path, or below it, in their order."""
+        lines = [json.loads(line) for line in self.audit.read_text().splitlines()]
+        return [
+            line["request"]["operation"]
+            for line in lines
+            if line["type"] == "request" and f"{line['request']['path']}/".startswith(f"{path}/")
+        ]
 
 
 @contextmanager
