@@ -17,9 +17,9 @@ from functools import partial
 
 from crypto_pipeline.audit import AuditLog
 from crypto_pipeline.credentials import CredentialDescription, Credentials
-from crypto_pipeline.errors import SecretError
+from crypto_pipeline.errors import RejectedKeyError, SecretError
 from crypto_pipeline.exchanges import ISSUER_PROBES, BaseClient
-from crypto_pipeline.secrets import AuditedSource, SecretSource
+from crypto_pipeline.secrets import AuditedSource, RejectedVersions, SecretSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Access:
         audit: the record that every read and every call goes to.
         base_url: a sandbox on loopback instead of the exchange.
         clock: wall clock in seconds.
+        rejected: which versions of keys were rejected before; these are not tried again.
     """
 
     issuer: str
@@ -40,6 +41,7 @@ class Access:
     audit: AuditLog
     base_url: str | None = None
     clock: Callable[[], float] = time.time
+    rejected: RejectedVersions | None = None
 
     @property
     def has_key(self) -> bool:
@@ -70,7 +72,7 @@ class Access:
         """
         audit = self.audit.bound(asset=asset)
         source = self._audited(audit, asset)
-        credentials = None if source is None else source.read(self.issuer)
+        credentials = None if source is None else self._usable(source)
         client = ISSUER_PROBES[self.issuer](
             credentials,
             audit=audit,
@@ -79,8 +81,32 @@ class Access:
             renew=None if source is None else partial(self._renew, source),
         )
         async with client:
-            await client.prove_key()
-            yield client
+            try:
+                await client.prove_key()
+                yield client
+            except RejectedKeyError as error:
+                self._remember(client.credential, error)
+                raise
+
+    def _usable(self, source: AuditedSource) -> Credentials:
+        """Return the credential, or the next version of one that was rejected before."""
+        found = source.read(self.issuer)
+        if self.rejected is None or self.rejected.rejected_at(found.description) is None:
+            return found
+        found = source.refresh(self.issuer, rejected=found.description.version)
+        at = self.rejected.rejected_at(found.description)
+        if at is None:
+            return found
+        msg = (
+            f"Key '{found.description.name}' (version {found.description.version}) of {self.issuer} was rejected at "
+            f"{at} and there is no other version, so {self.issuer} was not asked with it again. Store a new key; if it "
+            "was the list of addresses that was wrong, mend it and run `crypto-pipeline keys check`."
+        )
+        raise RejectedKeyError(msg)
+
+    def _remember(self, credential: CredentialDescription | None, error: RejectedKeyError) -> None:
+        if self.rejected is not None and credential is not None and error.is_dead:
+            self.rejected.add(credential)
 
     async def _renew(self, source: AuditedSource, rejected: CredentialDescription) -> Credentials | None:
         """

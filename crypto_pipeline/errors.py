@@ -104,7 +104,14 @@ class UnprovenKeyError(KeyRefusedError):
 
 
 class RejectedKeyError(KeyRefusedError):
-    """The exchange does not accept the key: wrong, expired, revoked, or bound to other addresses."""
+    """
+    The exchange does not accept the key: wrong, expired, revoked, or bound to other addresses.
+
+    `is_dead` is false where the exchange itself says that it is only the address: then the same key
+    may work again once its list is mended, or from elsewhere.
+    """
+
+    is_dead: bool = True
 
 
 # An exchange did not give what was asked...

@@ -215,6 +215,11 @@ class Settings(BaseSettings):
             return None
         return str(self.vault_client_cert_file), str(self.vault_client_key_file or self.vault_client_cert_file)
 
+    @property
+    def rejected_keys(self) -> Path:
+        """The file beside the audit log that remembers which versions of keys were rejected."""
+        return self.audit_log.with_name("rejected-keys.json")
+
     def base_url(self, issuer: str) -> str | None:
         """Return the sandbox address that stands in for the issuer, if one is set."""
         url: str | None = getattr(self, f"{issuer}_url")

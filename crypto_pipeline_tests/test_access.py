@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crypto_pipeline.access import Access
 from crypto_pipeline.audit import JsonLinesAuditLog
-from crypto_pipeline.credentials import ISSUERS
+from crypto_pipeline.credentials import ISSUERS, CredentialDescription, Credentials
+from crypto_pipeline.demo.stack import parts_of
 from crypto_pipeline.errors import (
     AuditError,
     ClockSkewError,
+    ExcessPermissionsError,
     KeyRefusedError,
     RegionBlockedError,
+    RejectedKeyError,
     SecretNotFoundError,
+    SecretStoreUnavailableError,
 )
 from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES, BaseClient
-from crypto_pipeline.sandbox.keys import KeyKind
+from crypto_pipeline.redaction import Secret
+from crypto_pipeline.sandbox.keys import KeyKind, SimulatedKey
 from crypto_pipeline.sandbox.server import running_sandbox
-from crypto_pipeline.secrets import EnvironmentSource
+from crypto_pipeline.secrets import CachedSource, CachePolicy, EnvironmentSource, RejectedVersions
 from crypto_pipeline_tests.support.deployment import Deployment
 from crypto_pipeline_tests.support.environment import empty_environment
 
@@ -203,6 +210,78 @@ def test_a_client_is_closed_when_its_caller_is_done_or_has_failed(fails: bool, d
     assert deployment.requests() == []
 
 
+# Another version of a rejected key...
+
+
+class Rotating:
+    """A store whose key is another one at each reading, until it is down."""
+
+    store = "rotating"
+
+    def __init__(self, *keys: SimulatedKey) -> None:
+        self.versions = iter(enumerate(keys, 1))
+
+    def name_of(self, issuer: str) -> str:
+        """Return its one name."""
+        return f"team/{issuer}"
+
+    def describe(self, issuer: str) -> CredentialDescription:
+        """Return the description of the next version."""
+        return self.read(issuer).description
+
+    def read(self, issuer: str) -> Credentials:
+        """Return the next version."""
+        number, key = next(self.versions, (0, None))
+        if key is None:
+            msg = "The store is down."
+            raise SecretStoreUnavailableError(msg)
+        described = CredentialDescription(issuer, self.name_of(issuer), self.store, f"v{number}")
+        return Credentials(described, {name: Secret(value) for name, value in parts_of(key).items()})
+
+
+def rotating(deployment: Deployment, *kinds: KeyKind) -> Access:
+    """Return the way to OKX, with a key of each kind in turn."""
+    keys = [deployment.sandbox.keys.issue("okx", kind, now_ms=deployment.sandbox.now_ms()) for kind in kinds]
+    return replace(deployment.access("okx"), source=Rotating(*keys))
+
+
+def test_a_key_that_was_replaced_meanwhile_is_read_again_on_the_record_and_proved(deployment: Deployment) -> None:
+    """The exchange rejects the old one; the new one is asked about before it is used."""
+    client = opened(rotating(deployment, KeyKind.REVOKED, KeyKind.READ_ONLY))
+
+    assert client.credential is not None
+    assert client.credential.version == "v2"
+    assert [
+        (event["action"], event["credential_version"], event["accessor"])
+        for event in deployment.events("secret_access")
+    ] == [("read", "v1", f"crypto_pipeline/{ASSET}"), ("refresh", "v2", f"crypto_pipeline/{ASSET}")]
+    assert [event["credential_version"] for event in deployment.events("key_accepted")] == ["v2"]
+
+
+def test_another_version_that_may_do_more_is_refused_like_any_other(deployment: Deployment) -> None:
+    with pytest.raises(ExcessPermissionsError, match="version v2"):
+        opened(rotating(deployment, KeyKind.REVOKED, KeyKind.MAY_TRADE))
+
+
+def test_a_store_that_is_down_leaves_the_rejection_as_it_is(deployment: Deployment) -> None:
+    """That is what has to be told; that the store was asked in vain is on record."""
+    with pytest.raises(RejectedKeyError, match="version v1"):
+        opened(rotating(deployment, KeyKind.REVOKED))
+
+    assert [(event["action"], event["success"]) for event in deployment.events("secret_access")] == [
+        ("read", True),
+        ("refresh", False),
+    ]
+
+
+def test_a_key_that_may_do_too_much_is_not_read_again(deployment: Deployment) -> None:
+    """The exchange accepted it; another version is not what it needs."""
+    with pytest.raises(ExcessPermissionsError):
+        opened(rotating(deployment, KeyKind.MAY_TRADE, KeyKind.READ_ONLY))
+
+    assert [event["action"] for event in deployment.events("secret_access")] == ["read"]
+
+
 def test_the_clock_of_an_access_is_its_clients(deployment: Deployment) -> None:
     """A clock an hour off is noticed by the client that was opened with it."""
     source = JsonLinesAuditLog(deployment.audit_file)
@@ -214,3 +293,107 @@ def test_the_clock_of_an_access_is_its_clients(deployment: Deployment) -> None:
 
     with pytest.raises(ClockSkewError, match="3600 s ahead"):
         asyncio.run(read_clock())
+
+
+# Keys that were rejected before...
+
+
+class Shelf:
+    """A store of one issuer's versions; counts how often it is asked."""
+
+    store = "vault"
+
+    def __init__(self, *keys: SimulatedKey) -> None:
+        self.keys = list(keys)
+        self.reads = 0
+
+    def name_of(self, issuer: str) -> str:
+        return f"crypto-pipeline/{issuer}"
+
+    def describe(self, issuer: str) -> CredentialDescription:
+        return CredentialDescription(issuer, self.name_of(issuer), self.store, str(len(self.keys)))
+
+    def read(self, issuer: str) -> Credentials:
+        self.reads += 1
+        parts = {name: Secret(value) for name, value in parts_of(self.keys[-1]).items()}
+        return Credentials(self.describe(issuer), parts)
+
+
+def remembering(deployment: Deployment, shelf: Shelf, tmp_path: Path) -> Access:
+    """Return an access as another process of the same host would make it."""
+    memory = RejectedVersions(tmp_path / "rejected-keys.json")
+    return replace(deployment.access("bybit"), source=shelf, rejected=memory)
+
+
+def issued(deployment: Deployment, kind: KeyKind = KeyKind.READ_ONLY, **more: Any) -> SimulatedKey:
+    return deployment.sandbox.keys.issue("bybit", kind, now_ms=deployment.sandbox.now_ms(), **more)
+
+
+def test_a_rejected_version_is_not_shown_to_the_exchange_by_any_other_process(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """Each further question with a dead key brings the address closer to a ban."""
+    shelf = Shelf(issued(deployment, KeyKind.REVOKED))
+    with pytest.raises(RejectedKeyError, match="unknown key"):
+        opened(remembering(deployment, shelf, tmp_path))
+    asked = len(deployment.requests())
+
+    with pytest.raises(RejectedKeyError, match=r"was rejected at .* no other version.*keys check"):
+        opened(remembering(deployment, shelf, tmp_path))
+
+    assert len(deployment.requests()) == asked
+
+
+def test_the_next_version_is_used_at_once(deployment: Deployment, tmp_path: Path) -> None:
+    shelf = Shelf(issued(deployment, KeyKind.REVOKED))
+    with pytest.raises(RejectedKeyError):
+        opened(remembering(deployment, shelf, tmp_path))
+    shelf.keys.append(issued(deployment))
+
+    client = opened(remembering(deployment, shelf, tmp_path))
+
+    assert client.credential is not None
+    assert client.credential.version == "2"
+
+
+def test_a_version_that_is_behind_a_cache_is_passed_over_for_the_one_in_the_store(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    shelf = Shelf(issued(deployment, KeyKind.REVOKED))
+    with pytest.raises(RejectedKeyError):
+        opened(remembering(deployment, shelf, tmp_path))
+    cached = CachedSource(shelf, policy=CachePolicy())
+    cached.read("bybit")
+    shelf.keys.append(issued(deployment))
+
+    client = opened(replace(remembering(deployment, shelf, tmp_path), source=cached))
+
+    assert client.credential is not None
+    assert client.credential.version == "2"
+
+
+def test_a_key_that_works_only_elsewhere_is_tried_again(deployment: Deployment, tmp_path: Path) -> None:
+    """The exchange says that it is the address: once the list is mended, the same key works."""
+    key = issued(deployment, addresses=("203.0.113.7",))
+    shelf = Shelf(key)
+    with pytest.raises(RejectedKeyError, match=r"address is not on its list.*add the address"):
+        opened(remembering(deployment, shelf, tmp_path))
+    key.addresses = ("127.0.0.1",)
+
+    client = opened(remembering(deployment, shelf, tmp_path))
+
+    assert client.credential is not None
+
+
+def test_a_store_that_is_down_does_not_hide_why_a_key_was_rejected(deployment: Deployment, tmp_path: Path) -> None:
+    class Down(Shelf):
+        def read(self, issuer: str) -> Credentials:
+            if self.reads:
+                msg = "the store is down"
+                raise SecretStoreUnavailableError(msg)
+            return super().read(issuer)
+
+    shelf = Down(issued(deployment, KeyKind.REVOKED))
+
+    with pytest.raises(RejectedKeyError, match="unknown key"):
+        opened(remembering(deployment, shelf, tmp_path))

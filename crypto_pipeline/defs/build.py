@@ -96,6 +96,7 @@ def build_resources(settings: Settings, overrides: Mapping[str, Any]) -> dict[st
             issuer=issuer,
             use_key=issuer in settings.keys,
             base_url=settings.base_url(issuer),
+            rejected_keys=str(settings.rejected_keys),
             secrets=secrets,
             audit=audit,
         )

@@ -34,6 +34,7 @@ from crypto_pipeline.secrets import (
     DotenvSource,
     EnvironmentSource,
     FileSource,
+    RejectedVersions,
     SecretSource,
     SourceOpenedLater,
     open_aws,
@@ -214,6 +215,10 @@ class ExchangeAccess(dg.ConfigurableResource[Access]):
         description="Whether a key is read from the store and proved; without one, public data only.",
     )
     base_url: str | None = Field(default=None, description="A sandbox on loopback instead of the exchange.")
+    rejected_keys: str | None = Field(
+        default=None,
+        description="File that tells all processes of the host which versions of keys were rejected; no values.",
+    )
     secrets: dg.ResourceDependency[Any]
     audit: dg.ResourceDependency[Any]
 
@@ -227,6 +232,7 @@ class ExchangeAccess(dg.ConfigurableResource[Access]):
             source=self.secrets if self.use_key else None,
             audit=self.audit,
             base_url=self.base_url,
+            rejected=RejectedVersions(Path(self.rejected_keys)) if self.rejected_keys else None,
         )
 
 

@@ -12,6 +12,7 @@ from crypto_pipeline.audit import JsonLinesAuditLog
 from crypto_pipeline.credentials import KeyReport
 from crypto_pipeline.errors import CryptoPipelineError
 from crypto_pipeline.redaction import scrub
+from crypto_pipeline.secrets import RejectedVersions
 from crypto_pipeline.settings import PREFIX, Settings
 
 
@@ -30,6 +31,9 @@ async def show_keys(console: Console, *, now: datetime) -> int:
             async with access.open(asset="keys_check") as client:
                 report = await client.prove_key()
                 version = client.credential.version if client.credential else ""
+                if client.credential:
+                    # A key that was rejected before, and whose list of addresses was mended, may be used again.
+                    RejectedVersions(settings.rejected_keys).remove(client.credential)
         except CryptoPipelineError as error:
             problems.append(error)
             table.add_row(issuer, "[red]refused[/red]" if error.exit_code == 4 else "[red]not asked[/red]")

@@ -23,9 +23,11 @@ PERMISSIONS = Endpoint("/v5/user/query-api")
 RECV_WINDOW_MS = 5000
 BAN_SECONDS = 600.0
 """What the documents say to wait after "access too frequent"."""
+OTHER_ADDRESS = "10010"
 REJECTED = {
+    OTHER_ADDRESS: "this address is not on its list",
     "10003": "unknown key", "10004": "its signature does not match", "10005": "it may not ask this",
-    "10007": "authentication failed", "10008": "its account is banned", "10010": "this address is not on its list",
+    "10007": "authentication failed", "10008": "its account is banned",
     "10027": "its account is banned", "33004": "it has expired", "-2015": "it has expired",
 }  # fmt: skip
 UNAVAILABLE = frozenset({"10000", "10014", "10016", "-1"})
@@ -93,7 +95,7 @@ class BybitClient(BaseClient):
         if code == "10002":
             return self.clock_refused(path, code)
         if code in REJECTED or answer.status == 401:
-            return self.rejected(REJECTED.get(code, "not accepted"), code)
+            return self.rejected(REJECTED.get(code, "not accepted"), code, only_here=code == OTHER_ADDRESS)
         if code == NO_CODE:
             return self.without_code(answer, path)
         is_symbol = code == PARAMETER and "symbol" in _message(answer.body).lower()

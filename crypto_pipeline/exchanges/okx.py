@@ -24,9 +24,11 @@ PERMISSIONS = Endpoint("/api/v5/account/config", counted_as="config")
 RECENT_MS = 1_400 * 60_000
 """The newest 1,440 bars are answered at once by `candles`; a little less, because minutes pass."""
 
+OTHER_ADDRESS = "50110"
 REJECTED = {
+    OTHER_ADDRESS: "this address is not on its list",
     "50105": "its passphrase is wrong", "50101": "it belongs to the other environment (demo or live)",
-    "50110": "this address is not on its list", "50111": "unknown key", "50119": "unknown key",
+    "50111": "unknown key", "50119": "unknown key",
     "50113": "its signature does not match", "50114": "not authorised", "50120": "it may not ask this",
     "50030": "it may not ask this", "50035": "it must be bound to addresses first", "50100": "it is frozen",
     "50103": "its name is missing", "50104": "its passphrase is missing", "50106": "its signature is missing",
@@ -89,7 +91,7 @@ class OkxClient(BaseClient):
         if code in {"50102", "50112"}:
             return self.clock_refused(path, code)
         if code in REJECTED or answer.status == 401:
-            return self.rejected(REJECTED.get(code, "not accepted"), code)
+            return self.rejected(REJECTED.get(code, "not accepted"), code, only_here=code == OTHER_ADDRESS)
         return self.without_code(answer, path) if code == NO_CODE else self.refused(answer, path, code)
 
     def judge(self, body: Any) -> KeyReport:

@@ -49,12 +49,23 @@ class Refusals:
         """How messages name the key."""
         return name_key(self.credential)
 
-    def rejected(self, why: str, code: str) -> RejectedKeyError:
-        """Return the error for a key that the exchange does not accept."""
-        said = f"{self.title} rejected {self.key_name}: {why} (code {code})."
-        return RejectedKeyError(
-            f"{said} Retrying will not help: check the key's address list and whether it still exists, then rotate it."
+    def rejected(self, why: str, code: str, *, only_here: bool = False) -> RejectedKeyError:
+        """
+        Return the error for a key that the exchange does not accept.
+
+        Args:
+            why: the reason in words.
+            code: the exchange's own.
+            only_here: whether the exchange says that it is not the key, but this machine's address.
+        """
+        remedy = (
+            "The key itself is not said to be wrong: add the address at the exchange, or run from one that is listed."
+            if only_here
+            else "Retrying will not help: check the key's address list and whether it still exists, then rotate it."
         )
+        error = RejectedKeyError(f"{self.title} rejected {self.key_name}: {why} (code {code}). {remedy}")
+        error.is_dead = not only_here
+        return error
 
     def unavailable(self, answer: Answer, endpoint: str, why: str, code: str | None = None) -> ExchangeError:
         """Return the error for a failure on the exchange's side."""

@@ -15,6 +15,7 @@ from crypto_pipeline.secrets.interface import SecretSource
 from crypto_pipeline.secrets.listing import ListedSecret, Listing, sweep
 from crypto_pipeline.secrets.local import DotenvSource, EnvironmentSource
 from crypto_pipeline.secrets.opened_later import SourceOpenedLater
+from crypto_pipeline.secrets.rejected import RejectedVersions
 from crypto_pipeline.secrets.staleness import CachePolicy, Rung
 from crypto_pipeline.secrets.vault import VaultSource, open_vault
 from crypto_pipeline.secrets.vault_login import AppRoleAuth, AuthName, CertificateAuth, JwtAuth, TokenAuth
@@ -34,6 +35,7 @@ __all__ = [
     "JwtAuth",
     "ListedSecret",
     "Listing",
+    "RejectedVersions",
     "Rung",
     "SecretSource",
     "SourceOpenedLater",
