@@ -20,6 +20,7 @@ from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import RejectedKeyError, SecretError
 from crypto_pipeline.exchanges import ISSUER_PROBES, BaseClient
 from crypto_pipeline.secrets import AuditedSource, RejectedVersions, SecretSource
+from crypto_pipeline.transport import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Access:
         audit: the record that every read and every call goes to.
         base_url: a sandbox on loopback instead of the exchange.
         clock: wall clock in seconds.
+        budget: instead of the exchange's own, such as one that is shared by several clients.
         rejected: which versions of keys were rejected before; these are not tried again.
     """
 
@@ -41,6 +43,7 @@ class Access:
     audit: AuditLog
     base_url: str | None = None
     clock: Callable[[], float] = time.time
+    budget: Budget | None = None
     rejected: RejectedVersions | None = None
 
     @property
@@ -78,6 +81,7 @@ class Access:
             audit=audit,
             base_url=self.base_url,
             clock=self.clock,
+            budget=self.budget,
             renew=None if source is None else partial(self._renew, source),
         )
         async with client:

@@ -136,13 +136,14 @@ class BaseClient(Asker, ABC):
             RejectedKeyError: the key is not accepted, or has ended, and there is no other version of it.
             ExchangeError: the issuer could not be asked; nothing is proved.
         """
-        rejected = self._credentials
-        try:
-            return await self._prove()
-        except RejectedKeyError:
-            if not await self._renewed(rejected):
-                raise
-        return await self._prove()
+        while True:
+            tried = self._credentials
+            try:
+                return await self._prove()
+            except RejectedKeyError:
+                # Ends: each turn needs a version that the store did not have before.
+                if not await self._renewed(tried):
+                    raise
 
     async def _prove(self) -> KeyReport | None:
         gate, credentials = self._gate, self._credentials
@@ -196,14 +197,13 @@ class BaseClient(Asker, ABC):
             KeyRefusedError: the key may not be used, or is not accepted any more.
             ExchangeError: the exchange did not give what was asked.
         """
-        await self.prove_key()
-        credentials = self._credentials
-        try:
-            return await self.ask(endpoint, parameters, credentials=credentials)
-        except RejectedKeyError as error:
-            if not await self._renewed(credentials):
-                if self._gate is not None:
-                    self._gate.shut(error)
-                raise
-        await self.prove_key()
-        return await self.ask(endpoint, parameters, credentials=self._credentials)
+        while True:
+            await self.prove_key()
+            credentials = self._credentials
+            try:
+                return await self.ask(endpoint, parameters, credentials=credentials)
+            except RejectedKeyError as error:
+                if not await self._renewed(credentials):
+                    if self._gate is not None:
+                        self._gate.shut(error)
+                    raise

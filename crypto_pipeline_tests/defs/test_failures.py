@@ -33,6 +33,7 @@ from crypto_pipeline_tests.support.deployment import (
     failure_of,
     materialized,
     run_job,
+    shared_instance,
     steps_that,
 )
 
@@ -54,7 +55,7 @@ def step(
             if error is not None:
                 raise error
 
-    return dg.materialize([attempt], run_config=QUIET, instance=instance, raise_on_error=False)
+    return dg.materialize([attempt], run_config=QUIET, instance=instance or shared_instance(), raise_on_error=False)
 
 
 def waits(result: dg.ExecuteInProcessResult) -> list[float]:

@@ -16,7 +16,6 @@ from crypto_pipeline.demo.runs import Outcome
 from crypto_pipeline.demo.show import last_full_months, show_demo, show_live, show_outcomes, show_run
 from crypto_pipeline.errors import ConfigurationError, ExchangeUnavailableError
 from crypto_pipeline.exchanges import CLIENTS
-from crypto_pipeline.redaction import MASK, Secret
 from crypto_pipeline.sandbox.server import Sandbox, running_sandbox
 from crypto_pipeline.settings import PREFIX
 from crypto_pipeline_tests.support.environment import empty_environment
@@ -160,23 +159,6 @@ def test_a_run_says_what_it_does_shows_the_table_and_names_each_file(
     assert str(file.relative_to(home)) in screen.said
     assert "s in all." in screen.said
     assert len({request["path"] for request in sandbox.requests()}) > 1
-
-
-def test_a_worker_that_dies_of_a_fault_shows_its_traceback_when_asked_and_no_secret_in_it(
-    screen: Screen, sandbox: Sandbox, home: Path
-) -> None:
-    """Here an error quotes the file that it could not read."""
-    secret = Secret("value-in-" + "dagster-yaml")
-    (home / "dagster.yaml").write_text(f"storage:\n  {secret.reveal()}: [unreadable]\n")
-
-    code = run(screen, "okx", debug=True)
-
-    assert code == 1
-    assert "okx: The run of okx ended unexpectedly (exit code 1). Run again with --debug to see why." in screen.said
-    assert "Traceback (most recent call last)" in screen.said
-    assert MASK in screen.said
-    assert secret.reveal() not in screen.said
-    assert sandbox.requests() == []
 
 
 FAILED = (

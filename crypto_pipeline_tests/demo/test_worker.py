@@ -22,7 +22,7 @@ from crypto_pipeline.demo.runs import WORKER
 from crypto_pipeline.errors import BannedError
 from crypto_pipeline.redaction import MASK, Secret
 from crypto_pipeline.sandbox.server import Sandbox, running_sandbox
-from crypto_pipeline_tests.support.deployment import QUIET, dagsters_own_warnings
+from crypto_pipeline_tests.support.deployment import QUIET, dagsters_own_warnings, shared_instance
 from crypto_pipeline_tests.support.environment import empty_environment
 from crypto_pipeline_tests.support.project import Project, make_project
 
@@ -86,8 +86,9 @@ def fault() -> None:
 
 def events(*assets: dg.AssetsDefinition, month: str | None = None) -> Sequence[dg.DagsterEvent]:
     """Return the events of a run of these assets."""
-    result = dg.materialize(list(assets), run_config=QUIET, partition_key=month, raise_on_error=False)
-    return result.all_events
+    return dg.materialize(
+        list(assets), run_config=QUIET, partition_key=month, instance=shared_instance(), raise_on_error=False
+    ).all_events
 
 
 def test_the_outcome_of_a_good_run_is_its_verdict_and_what_the_table_shows(
