@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qs
 
 import dagster as dg
@@ -189,23 +190,24 @@ def test_a_month_that_is_over_is_made_anew_and_by_an_update_only_finished(
     early: Deployment, clock: StandingClock
 ) -> None:
     """On the 1st the schedule asks for the last minutes of the month before; a backfill asks for all of it."""
-    clock.moment = "2024-02-29T23:30:05"
-    run(early, "binance", "2024-02")
-    clock.moment = "2024-03-01T00:03:05"
+    symbol: dict[str, Any] = {"symbols": "PEPE-USDT", "wide_symbols": "bybit:PEPE-USDT"}
+    clock.moment = "2023-06-30T23:30:05"
+    run(early, "bybit", "2023-06", **symbol)
+    clock.moment = "2023-07-01T00:03:05"
     asked = {}
 
     for update in (True, False):
         early.sandbox.clear_requests()
-        result = run(early, "binance", "2024-02", update=update)
-        asked[update] = candle_requests(early, "binance")
-        shown = metadata_of(result, "binance/candles_1m", "2024-02")
-        assert shown["dagster/row_count"] == 29 * 1440
-        assert shown["last_candle"] == "2024-02-29T23:59+00:00"
+        result = run(early, "bybit", "2023-06", update=update, **symbol)
+        asked[update] = candle_requests(early, "bybit")
+        shown = metadata_of(result, "bybit/candles_1m", "2023-06")
+        assert shown["dagster/row_count"] == 2 * 1440  # it was listed two days before the end
+        assert shown["last_candle"] == "2023-06-30T23:59+00:00"
         assert shown["symbols"][0]["month"] == "over"
 
     (only,) = asked[True]
-    assert datetime.fromtimestamp(int(only["startTime"]) / 1000, UTC) == datetime(2024, 2, 29, 23, 25, tzinfo=UTC)
-    assert len(asked[False]) == 42  # pages of a thousand minutes
+    assert datetime.fromtimestamp(int(only["start"]) / 1000, UTC) == datetime(2023, 6, 30, 23, 25, tzinfo=UTC)
+    assert len(asked[False]) == 44  # pages of a thousand minutes
 
 
 def test_a_range_of_months_is_one_run_with_an_entry_for_each_month(early: Deployment, clock: StandingClock) -> None:

@@ -102,7 +102,17 @@ TROUBLES = (
 )
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
+HEAVY = {"connection cut", "body cut", "server error", "maintenance", "bybit bans", "not json"}
+"""Told by the same lines as another trouble of the list; the clients' contract tests have them all."""
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(trouble, id=trouble.name, marks=[pytest.mark.soak] if trouble.name in HEAVY else [])
+        for trouble in TROUBLES
+    ],
+)
 def test_each_trouble_has_its_sentence_and_exit_code_and_leaves_no_data(
     trouble: Trouble, stack: Stack, project: Project, lake: Path
 ) -> None:

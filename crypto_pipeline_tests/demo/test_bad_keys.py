@@ -27,7 +27,17 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize(("exchange", "kind", "word"), CASES)
+LIGHT = {
+    ("binance", KeyKind.UNKNOWN_FLAG), ("coinbase", KeyKind.FLAG_MISSING), ("okx", KeyKind.MAY_WITHDRAW),
+    ("bybit", KeyKind.MAY_TRADE),
+}  # fmt: skip
+"""One whole run of each exchange in the suite, the others in the heavy part; `test_access` has all kinds of all."""
+
+
+@pytest.mark.parametrize(
+    ("exchange", "kind", "word"),
+    [pytest.param(*case, marks=[] if case[:2] in LIGHT else [pytest.mark.soak]) for case in CASES],
+)
 def test_a_bad_key_fails_the_run_and_only_its_permissions_are_asked(
     exchange: str, kind: KeyKind, word: str, tmp_path: Path
 ) -> None:

@@ -138,11 +138,6 @@ def test_without_any_exchange_there_is_nothing_to_run(screen: Screen, monkeypatc
 # Runs...
 
 
-def run(screen: Screen, *exchanges: str, **more: Any) -> int:
-    """Run the last full month on these exchanges."""
-    return show_run(screen.console, exchanges=exchanges, first=None, last=None, **more)
-
-
 def test_a_run_says_what_it_does_shows_the_table_and_names_each_file(
     screen: Screen, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
