@@ -12,7 +12,8 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3 py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header pyproject.toml
 DEMO ?=
 TESTS ?=
-WORKERS ?= auto
+# One more than there are cores: many tests wait for a server.
+WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
 UPGRADE ?=
 
 help:  ## Print this list
@@ -25,7 +26,7 @@ dev: .venv/.demo  ## Sandbox, OpenBao and Dagster's UI at 127.0.0.1:3000, until 
 	$(BIN)/crypto-pipeline dev
 
 test: .venv/.test  ## All tests but the soak ones, in parallel and random order, with coverage (TESTS=path)
-	$(BIN)/python -m pytest -n $(WORKERS) $(if $(TESTS),$(TESTS),--cov --cov-report=term)
+	$(BIN)/python -m pytest -n $(WORKERS) $(if $(TESTS),$(TESTS),--cov --cov-report=term --durations=25)
 
 soak: .venv/.test  ## The heavy proofs: many kills, long ranges
 	$(BIN)/python -m pytest -m soak $(TESTS)

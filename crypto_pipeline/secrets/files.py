@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +57,10 @@ class _Found:
     changed_ns: int
     number: int
     is_empty: bool
+
+
+class _MovedOnError(Exception):
+    """The volume's state was replaced, and the old one removed, between looking where it is and opening it."""
 
 
 class FileSource:
@@ -124,10 +128,13 @@ class FileSource:
         """Return the issuer's files, what `take` gives for each, and their version: all of one moment."""
         parts_wanted(issuer)
         for _ in range(self._attempts):
-            with self._opened() as (folder, base, state):
-                found = self._look(base, issuer)
-                taken = {each.name: take(base, each) for each in found}
-                is_whole = self._look(base, issuer) == found and _state(folder) == state
+            try:
+                with self._opened() as (folder, base, state):
+                    found = self._look(base, issuer)
+                    taken = {each.name: take(base, each) for each in found}
+                    is_whole = self._look(base, issuer) == found and _state(folder) == state
+            except _MovedOnError:
+                continue
             fields = {name: value for name, value in taken.items() if value is not None}
             if is_whole and len(fields) == len(taken):
                 return found, fields, state.removeprefix("..") or _version_of(found)
@@ -144,7 +151,13 @@ class FileSource:
                 return
             if not _STATE.fullmatch(state):
                 raise _refused(self._folder / _NOW, "it leads to another place than Kubernetes lets it")
-            with _folder_at(state, self._folder / state, inside=folder) as base:
+            with ExitStack() as opened:
+                try:
+                    base = opened.enter_context(_folder_at(state, self._folder / state, inside=folder))
+                except SecretNotFoundError:
+                    if _state(folder) != state:
+                        raise _MovedOnError from None
+                    raise
                 yield folder, base, state
 
     def _look(self, base: int, issuer: str) -> list[_Found]:
