@@ -106,14 +106,19 @@ def opens_connection(call: ast.Call, names: dict[str, str]) -> bool:
     return verb in WAYS_OUT.get(module, ())
 
 
+def connections_of(module: Path) -> list[ast.Call]:
+    """Return the calls of the module that open a connection."""
+    names = imported_names(module)
+    return [node for node in nodes_of(module) if isinstance(node, ast.Call) and opens_connection(node, names)]
+
+
 def test_connections_are_opened_by_transport_alone() -> None:
     """A second HTTP client would pass by the allow-list, the TLS rules, the budget and the record."""
     found = [
-        f"{place(module, node)} calls {ast.unparse(node.func)}"
+        f"{place(module, call)} calls {ast.unparse(call.func)}"
         for module in MODULES
         if floor_of(module) not in MAY_OPEN_CONNECTIONS
-        for node in nodes_of(module)
-        if isinstance(node, ast.Call) and opens_connection(node, imported_names(module))
+        for call in connections_of(module)
     ]
 
     assert found == []
@@ -156,7 +161,7 @@ def test_a_connection_is_recognised_however_it_is_written(line: str, tmp_path: P
     module = tmp_path / "sample.py"
     module.write_text(line)
 
-    assert any(isinstance(n, ast.Call) and opens_connection(n, imported_names(module)) for n in nodes_of(module))
+    assert connections_of(module)
 
 
 @pytest.mark.parametrize(

