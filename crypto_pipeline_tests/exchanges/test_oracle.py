@@ -102,7 +102,8 @@ def test_coinbase_is_asked_for_the_same_by_both(tmp_path: Path, secret: str) -> 
     assert {part: our_header[part] for part in ("alg", "kid", "typ")} == {
         part: their_header[part] for part in ("alg", "kid", "typ")
     }
-    assert len(our_header["nonce"]) == len(their_header["nonce"]) == 32
+    assert len(our_header["nonce"]) == 32
+    assert their_header["nonce"]  # theirs drops a leading zero now and then
     assert our_claims["sub"] == their_claims["sub"] == name
     assert [our_claims["uri"]] == [their_claims.get("uri") or their_claims["uris"][0]]
     assert our_claims["exp"] - our_claims["nbf"] == their_claims["exp"] - their_claims["nbf"] == 120
