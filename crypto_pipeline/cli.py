@@ -22,6 +22,7 @@ from pathlib import Path
 import click
 
 from crypto_pipeline import __version__
+from crypto_pipeline.cli_secrets import secrets
 from crypto_pipeline.errors import CryptoPipelineError
 from crypto_pipeline.redaction import scrub
 
@@ -144,10 +145,13 @@ def keys() -> None:
 @keys.command()
 def check() -> None:
     """Ask every issuer what the configured key may do; nothing else is asked with it."""
-    from crypto_pipeline.demo.keys import show_keys  # noqa: PLC0415
+    from crypto_pipeline.commands.keys import show_keys  # noqa: PLC0415
     from crypto_pipeline.demo.report import open_console  # noqa: PLC0415
 
     sys.exit(asyncio.run(show_keys(open_console(), now=datetime.now(UTC))))
+
+
+cli.add_command(secrets)
 
 
 @cli.group()

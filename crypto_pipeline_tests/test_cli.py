@@ -26,7 +26,7 @@ from crypto_pipeline_tests.support.environment import empty_environment
 from crypto_pipeline_tests.support.ports import free_port
 from crypto_pipeline_tests.support.project import Project, make_project
 
-COMMANDS = {"demo", "run", "dev", "sandbox", "keys", "access"}
+COMMANDS = {"demo", "run", "dev", "sandbox", "secrets", "keys", "access"}
 
 
 @pytest.fixture(autouse=True)

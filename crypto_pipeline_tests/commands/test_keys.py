@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from crypto_pipeline.commands.keys import show_keys
 from crypto_pipeline.credentials import ISSUERS
-from crypto_pipeline.demo.keys import show_keys
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.exchanges import ISSUER_PROBES
 from crypto_pipeline.sandbox.keys import KeyKind
