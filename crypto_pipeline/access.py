@@ -12,14 +12,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from crypto_pipeline.audit import AuditLog
 from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import RejectedKeyError, SecretError
 from crypto_pipeline.exchanges import ISSUER_PROBES, BaseClient
-from crypto_pipeline.secrets import AuditedSource, RejectedVersions, SecretSource
+from crypto_pipeline.secrets import AuditedSource, HandOuts, RejectedVersions, SecretSource
 from crypto_pipeline.transport import Budget
 
 
@@ -36,6 +36,7 @@ class Access:
         clock: wall clock in seconds.
         budget: instead of the exchange's own, such as one that is shared by several clients.
         rejected: which versions of keys were rejected before; these are not tried again.
+        handed: what the run was handed so far; told by `record_use`.
     """
 
     issuer: str
@@ -45,6 +46,7 @@ class Access:
     clock: Callable[[], float] = time.time
     budget: Budget | None = None
     rejected: RejectedVersions | None = None
+    handed: HandOuts = field(default_factory=HandOuts, compare=False)
 
     @property
     def has_key(self) -> bool:
@@ -91,6 +93,17 @@ class Access:
             except RejectedKeyError as error:
                 self._remember(client.credential, error)
                 raise
+            finally:
+                self.handed.add_requests(client.signed_requests, _accessor(asset))
+
+    def record_use(self) -> None:
+        """
+        Record how often each credential was handed out and used since the last time.
+
+        Raises:
+            AuditError: it could not be recorded.
+        """
+        self.handed.close()
 
     def _usable(self, source: AuditedSource) -> Credentials:
         """Return the credential, or the next version of one that was rejected before."""
@@ -127,4 +140,9 @@ class Access:
     def _audited(self, audit: AuditLog, asset: str) -> AuditedSource | None:
         if self.source is None:
             return None
-        return AuditedSource(self.source, audit, accessor=f"crypto_pipeline/{asset}")
+        return AuditedSource(self.source, audit, accessor=_accessor(asset), handed=self.handed)
+
+
+def _accessor(asset: str) -> str:
+    """Return the name under which the record knows an asset."""
+    return f"crypto_pipeline/{asset}"

@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         900.0, gt=0, description="The age up to which it is used, marked, while the store is down; then runs stop."
     )
     schedules_running: bool = Field(
-        default=False, description="Whether a new instance starts with the market-data schedules switched on."
+        default=False, description="Whether a new instance starts with its schedules and sensors switched on."
     )
     op_retries: int = Field(2, ge=0, le=10, description="Retries of a step whose error can heal.")
     op_retry_delay_seconds: float = Field(10.0, ge=0, description="Wait before the first of them.")

@@ -137,6 +137,48 @@ def test_the_record_says_who_read_what_for_which_asset(issuer: str, deployment: 
     assert {(event["asset"], event["credential_version"]) for event in others} == {(ASSET, "environment")}
 
 
+def test_opening_it_again_and_again_is_one_read_and_a_number(deployment: Deployment) -> None:
+    """A run with twenty clients was handed one credential; how often, and for how many requests, is told in the end."""
+    deployment.give_key("okx")
+    access = deployment.access("okx")
+
+    for _ in range(3):
+        opened(access)
+    access.record_use()
+
+    read, use = deployment.events("secret_access")
+    asked = deployment.requests(key=True)
+    assert (read["action"], use["action"], use["accessor"], use["asset"]) == (
+        "read",
+        "use",
+        f"crypto_pipeline/{ASSET}",
+        ASSET,
+    )
+    assert (use["handed_out"], use["signed_requests"]) == (3, len(asked)) == (3, 3)
+
+
+def test_requests_with_a_key_that_was_replaced_on_the_way_are_told_apart(deployment: Deployment) -> None:
+    access = rotating(deployment, KeyKind.REVOKED, KeyKind.READ_ONLY)
+
+    opened(access)
+    access.record_use()
+
+    assert [
+        (event["credential_version"], event["handed_out"], event["signed_requests"])
+        for event in deployment.events("secret_access")
+        if event["action"] == "use"
+    ] == [("v1", 1, 1), ("v2", 1, 1)]
+
+
+def test_what_was_never_handed_out_is_not_told(deployment: Deployment) -> None:
+    access = deployment.access("okx")
+
+    opened(access)
+    access.record_use()
+
+    assert deployment.events("secret_access") == []
+
+
 def test_describing_a_credential_asks_nobody_and_is_on_record(deployment: Deployment) -> None:
     key = deployment.give_key("okx")
 

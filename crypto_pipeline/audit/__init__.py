@@ -13,6 +13,8 @@ from crypto_pipeline.audit.event import (
     key_verdict,
     rate_limit_hit,
     secret_access,
+    secret_used,
+    secret_write_intended,
 )
 from crypto_pipeline.audit.log import AUDIT_LOGGER, AuditLog, JsonLinesAuditLog
 
@@ -27,4 +29,6 @@ __all__ = [
     "key_verdict",
     "rate_limit_hit",
     "secret_access",
+    "secret_used",
+    "secret_write_intended",
 ]

@@ -71,6 +71,42 @@ def secret_access(
     return AuditEvent("secret_access", fields, durable=True)
 
 
+def secret_used(
+    secret_name: str, accessor: str, *, version: str, store: str, handed_out: int, signed_requests: int
+) -> AuditEvent:
+    """A run is through with a secret: how often it was handed out, and how many requests were signed with it."""
+    fields: dict[str, FieldValue] = {
+        "secret_name": secret_name,
+        "accessor": accessor,
+        "action": "use",
+        "success": True,
+        "credential_version": version,
+        "store": store,
+        "handed_out": handed_out,
+        "signed_requests": signed_requests,
+    }
+    return AuditEvent("secret_access", fields)
+
+
+def secret_write_intended(
+    secret_name: str, accessor: str, *, store: str, replaces: str | None, version: str
+) -> AuditEvent:
+    """
+    Somebody is about to store a version of a secret; that it was done is a `secret_access` with the action `write`.
+
+    Where the second is missing, the process died in between, and the store knows whether this version is there.
+    """
+    fields: dict[str, FieldValue] = {
+        "secret_name": secret_name,
+        "accessor": accessor,
+        "action": "write",
+        "store": store,
+        "replaces_version": replaces,
+        "credential_version": version,
+    }
+    return AuditEvent("secret_write_intended", fields, durable=True)
+
+
 def api_call(
     exchange: str,
     endpoint: str,

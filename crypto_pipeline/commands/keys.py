@@ -39,6 +39,7 @@ async def show_keys(console: Console, *, now: datetime) -> int:
             table.add_row(issuer, "[red]refused[/red]" if error.exit_code == 4 else "[red]not asked[/red]")
         else:
             table.add_row(issuer, "read-only", *_told(report, now), version)
+        access.record_use()
     console.print(table)
     for problem in problems:
         console.print(scrub(str(problem)), highlight=False, markup=False)

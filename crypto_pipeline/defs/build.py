@@ -29,6 +29,7 @@ from crypto_pipeline.defs.resources import (
     VaultSecrets,
 )
 from crypto_pipeline.defs.schedules import build_schedules
+from crypto_pipeline.defs.sensors import build_sensors
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.settings import Settings
 
@@ -71,6 +72,7 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
         assets=[*assets, *tokens],
         jobs=build_jobs(settings.exchanges, (*settings.exchanges, *TOKEN_ISSUERS)),
         schedules=build_schedules(settings.exchanges, running=settings.schedules_running),
+        sensors=build_sensors(settings.keys, running=settings.schedules_running),
         resources=build_resources(settings, overrides),
         # Measured: a step process costs seconds to start, a step here costs milliseconds.
         executor=dg.in_process_executor,

@@ -29,6 +29,15 @@ def failure(error: CryptoPipelineError) -> dg.Failure:
 
 
 @contextmanager
+def reported_to_daemon() -> Iterator[None]:
+    """Report our errors as the failure of a sensor's tick; the daemon tries again with the next one."""
+    try:
+        yield
+    except CryptoPipelineError as error:
+        raise failure(error) from None
+
+
+@contextmanager
 def reported_to_dagster(context: dg.AssetExecutionContext, retries: dg.RetryPolicy) -> Iterator[None]:
     """
     Report our errors to Dagster, and ask it to try again where that can help.

@@ -15,7 +15,8 @@ Another team can use these classes in its own code location:
 
 import getpass
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ from crypto_pipeline.secrets import (
     open_aws,
     open_vault,
     shared_cache,
+    sweep,
 )
 
 SETTINGS_LAST_SEEN = "settings-last-seen.json"
@@ -106,6 +108,7 @@ class AwsSecrets(dg.ConfigurableResource[SecretSource]):
                 run_id=_run_id(context),
             ),
             CachePolicy(ttl_seconds=self.cache_seconds, bound_seconds=self.stale_seconds),
+            sweep=sweep,
         )
 
 
@@ -157,6 +160,7 @@ class VaultSecrets(dg.ConfigurableResource[SecretSource]):
                 run_id=_run_id(context),
             ),
             CachePolicy(ttl_seconds=self.cache_seconds, bound_seconds=self.stale_seconds),
+            sweep=sweep,
         )
 
 
@@ -234,6 +238,15 @@ class ExchangeAccess(dg.ConfigurableResource[Access]):
             base_url=self.base_url,
             rejected=RejectedVersions(Path(self.rejected_keys)) if self.rejected_keys else None,
         )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Access, None, None]:
+        """Give the access to a run, or to a step process of it, and record in the end how often its key was used."""
+        access = self.create_resource(context)
+        try:
+            yield access
+        finally:
+            access.record_use()
 
 
 class Lake(dg.ConfigurableResource[LocalLake]):

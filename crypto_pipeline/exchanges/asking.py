@@ -12,6 +12,7 @@ import math
 import random
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -119,6 +120,8 @@ class Asker(Refusals, ABC):
         self._shut: tuple[ExchangeError, float] | None = None
         self._requests = 0
         self._retries = 0
+        self.signed_requests: Counter[CredentialDescription] = Counter()
+        """How many requests went out signed with which key."""
 
     def _take(self, credentials: Credentials | None) -> None:
         """Use this key from now on; the record tells its version."""
@@ -213,6 +216,8 @@ class Asker(Refusals, ABC):
         url = f"{self._base_url}{endpoint.path}" + (f"?{signed.query}" if signed.query else "")
         request = self._http.build_request("GET", url, headers=dict(signed.headers))
         self._requests += 1
+        if credentials is not None:
+            self.signed_requests[credentials.description] += 1
         answer: Answer | None = None
         try:
             answer = await send(self._http, request, exchange=self.title)

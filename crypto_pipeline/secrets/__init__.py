@@ -11,6 +11,7 @@ from crypto_pipeline.secrets.aws import AwsSource, open_aws
 from crypto_pipeline.secrets.aws_client import build_client
 from crypto_pipeline.secrets.cache import CachedSource, CacheKey, clear_shared_caches, shared_cache
 from crypto_pipeline.secrets.files import FileSource
+from crypto_pipeline.secrets.handouts import HandOuts
 from crypto_pipeline.secrets.interface import SecretSource
 from crypto_pipeline.secrets.listing import ListedSecret, Listing, sweep
 from crypto_pipeline.secrets.local import DotenvSource, EnvironmentSource
@@ -32,6 +33,7 @@ __all__ = [
     "DotenvSource",
     "EnvironmentSource",
     "FileSource",
+    "HandOuts",
     "JwtAuth",
     "ListedSecret",
     "Listing",

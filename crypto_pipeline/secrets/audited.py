@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from crypto_pipeline.audit import AuditLog, failed_auth, secret_access
+from crypto_pipeline.audit import AuditEvent, AuditLog, failed_auth, secret_access
 from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import SecretDeniedError
 from crypto_pipeline.secrets.cache import CachedSource
+from crypto_pipeline.secrets.handouts import HandOuts
 from crypto_pipeline.secrets.interface import SecretSource
 
 T = TypeVar("T")
@@ -36,18 +37,23 @@ class Told(Protocol):
 
 class AuditedSource:
     """
-    A source that records each read and each description of another one.
+    A source that records what another one gives and tells.
+
+    Each question is an event, with two exceptions, for what costs no question: a credential that the
+    same accessor was handed before (with `handed`), and a description that a cache repeats.
 
     Args:
         source: the store.
         audit: the record.
         accessor: on whose behalf, as the record names it.
+        handed: what the run was handed so far; None records every read.
     """
 
-    def __init__(self, source: SecretSource, audit: AuditLog, *, accessor: str) -> None:
+    def __init__(self, source: SecretSource, audit: AuditLog, *, accessor: str, handed: HandOuts | None = None) -> None:
         self._source = source
         self._audit = audit
         self._accessor = accessor
+        self._handed = handed
 
     @property
     def store(self) -> str:
@@ -66,7 +72,14 @@ class AuditedSource:
             AuditError: it could not be recorded.
             SecretError: the source did not tell.
         """
-        return self._recorded("describe", issuer, self._source.describe, lambda found: found)
+
+        def record(found: CredentialDescription, event: AuditEvent) -> None:
+            if isinstance(self._source, CachedSource):
+                self._source.told.tell(found, self._accessor, lambda: self._audit.record(event))
+            else:
+                self._audit.record(event)
+
+        return self._recorded("describe", issuer, self._source.describe, lambda found: found, record)
 
     def read(self, issuer: str) -> Credentials:
         """
@@ -76,7 +89,11 @@ class AuditedSource:
             AuditError: it could not be recorded.
             SecretError: the source did not give it.
         """
-        return self._recorded("read", issuer, self._source.read, lambda found: found.description)
+
+        def record(found: Credentials, event: AuditEvent) -> None:
+            self._hand_out(found.description, lambda: self._audit.record(event))
+
+        return self._recorded("read", issuer, self._source.read, lambda found: found.description, record)
 
     def refresh(self, issuer: str, *, rejected: str) -> Credentials:
         """
@@ -95,9 +112,26 @@ class AuditedSource:
         def ask(whose: str) -> Credentials:
             return source.refresh(whose, rejected=rejected) if isinstance(source, CachedSource) else source.read(whose)
 
-        return self._recorded("refresh", issuer, ask, lambda found: found.description)
+        def record(found: Credentials, event: AuditEvent) -> None:
+            self._audit.record(event)
+            self._hand_out(found.description, lambda: None)
 
-    def _recorded(self, action: str, issuer: str, ask: Callable[[str], T], told: Callable[[T], Told]) -> T:
+        return self._recorded("refresh", issuer, ask, lambda found: found.description, record)
+
+    def _hand_out(self, found: CredentialDescription, record: Callable[[], None]) -> None:
+        if self._handed is None:
+            record()
+        else:
+            self._handed.hand_out(found, self._accessor, self._audit, record)
+
+    def _recorded(
+        self,
+        action: str,
+        issuer: str,
+        ask: Callable[[str], T],
+        told: Callable[[T], Told],
+        record: Callable[[T, AuditEvent], None],
+    ) -> T:
         return recorded(
             lambda: ask(issuer),
             told,
@@ -106,6 +140,7 @@ class AuditedSource:
             action=action,
             store=self.store,
             name=self.name_of(issuer),
+            record=record,
         )
 
 
@@ -118,6 +153,7 @@ def recorded(
     action: str,
     store: str,
     name: str,
+    record: Callable[[T, AuditEvent], None] | None = None,
 ) -> T:
     """
     Ask a store, and return its answer once the record of it is on disk.
@@ -130,6 +166,7 @@ def recorded(
         action: `read`, `refresh` or `describe`.
         store: the kind of store.
         name: what was looked for, for the record of a failure.
+        record: records the event of an answer, if not every time.
 
     Raises:
         AuditError: it could not be recorded.
@@ -144,5 +181,9 @@ def recorded(
         raise
     found = told(answer)
     rung = getattr(found, "rung", "") or None  # where a cache stands before the store
-    audit.record(secret_access(found.name, accessor, action, version=found.version, store=store, rung=rung))
+    event = secret_access(found.name, accessor, action, version=found.version, store=store, rung=rung)
+    if record is None:
+        audit.record(event)
+    else:
+        record(answer, event)
     return answer

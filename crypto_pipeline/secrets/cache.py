@@ -15,13 +15,20 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
-from crypto_pipeline.credentials import CredentialDescription, Credentials
-from crypto_pipeline.errors import ConfigurationError, SecretDeniedError, SecretNotFoundError
+from crypto_pipeline.credentials import ISSUERS, CredentialDescription, Credentials
+from crypto_pipeline.errors import (
+    ConfigurationError,
+    SecretDeniedError,
+    SecretError,
+    SecretNotFoundError,
+    SecretStoreUnavailableError,
+)
+from crypto_pipeline.secrets.handouts import ToldOnce
 from crypto_pipeline.secrets.interface import SecretSource
 from crypto_pipeline.secrets.ladder import Ladder, Surroundings, start_thread
 from crypto_pipeline.secrets.opened_later import SourceOpenedLater
@@ -31,6 +38,20 @@ Sweep = Callable[[SecretSource], Mapping[str, CredentialDescription]]
 """Describes all it can with one question, by issuer; what it leaves out is asked for by itself."""
 
 _ALL: Final = "all issuers"
+
+
+@runtime_checkable
+class ReadsTogether(Protocol):
+    """A store in which several issuers' credentials may lie in one secret."""
+
+    def read_many(self, issuers: Iterable[str]) -> Mapping[str, Credentials | SecretError]:
+        """Return each issuer's credential, or what reading it would raise."""
+        ...
+
+
+def _in_the_same_secret(source: SecretSource, issuer: str) -> list[str]:
+    name = source.name_of(issuer)
+    return [each for each in ISSUERS if source.name_of(each) == name]
 
 
 def _marked_description(found: CredentialDescription, rung: Rung, fetched_at: datetime) -> CredentialDescription:
@@ -64,6 +85,10 @@ class CachedSource:
         wall: the time for people.
         chance: a number from 0 to below 1, for the jitter.
         start: runs something in the background.
+
+    Attributes:
+        policy: as given.
+        told: who was told which of its descriptions, for the record.
     """
 
     def __init__(
@@ -80,6 +105,7 @@ class CachedSource:
         around = Surroundings(clock, wall, chance, start)
         described = policy.for_descriptions()
         self.policy = policy
+        self.told = ToldOnce()
         self._source = source
         self._sweep = sweep
         self._clock = clock
@@ -152,15 +178,34 @@ class CachedSource:
         """Drop everything, connections included; called in a forked child."""
         for ladder in (self._values, self._descriptions, self._sweeps):
             ladder.forget()
+        self.told = ToldOnce()
         if isinstance(self._source, SourceOpenedLater):
             self._source.forget()
 
     # Asking the store...
 
     def _ask_value(self, issuer: str) -> Credentials:
-        found = self._source.read(issuer)
+        source = self._source.opened() if isinstance(self._source, SourceOpenedLater) else self._source
+        together = _in_the_same_secret(source, issuer) if isinstance(source, ReadsTogether) else []
+        if len(together) > 1 and isinstance(source, ReadsTogether):
+            found = self._one_of_many(issuer, source.read_many(together))
+        else:
+            found = source.read(issuer)
         # A report must not speak of an older version than the one in use.
         self._descriptions.learn(issuer, found.description)
+        return found
+
+    def _one_of_many(self, issuer: str, told: Mapping[str, Credentials | SecretError]) -> Credentials:
+        """Return what was told of an issuer; what one answer tells of the others is kept, or takes theirs away, too."""
+        for other in told.keys() - {issuer}:
+            found = told[other]
+            if isinstance(found, Credentials):
+                self._values.learn(other, found)
+                self._descriptions.learn(other, found.description)
+            elif not isinstance(found, SecretStoreUnavailableError):
+                self._values.drop(other)
+        if isinstance(found := told[issuer], SecretError):
+            raise found
         return found
 
     def _ask_description(self, issuer: str) -> CredentialDescription:

@@ -187,9 +187,14 @@ def test_every_look_at_a_key_is_on_record(deployment: Deployment, monkeypatch: p
 
     Checked(deployment, monkeypatch)
 
-    assert [(event["accessor"], event["asset"]) for event in deployment.events("secret_access")] == [
-        ("crypto_pipeline/keys_check", "keys_check")
-    ] * 2
+    accesses = deployment.events("secret_access")
+    assert {(event["accessor"], event["asset"]) for event in accesses} == {("crypto_pipeline/keys_check", "keys_check")}
+    assert [(event["secret_name"], event["action"], event.get("signed_requests")) for event in accesses] == [
+        ("BINANCE_API_KEY", "read", None),
+        ("BINANCE_API_KEY", "use", 1),
+        ("OKX_API_KEY", "read", None),
+        ("OKX_API_KEY", "use", 1),
+    ]
     assert [event["event"] for event in deployment.events() if event["event"].startswith("key_")] == [
         "key_accepted",
         "key_refused",

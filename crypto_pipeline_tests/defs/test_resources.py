@@ -268,9 +268,11 @@ def test_another_team_can_use_them_in_its_own_code_location(
     metadata = event.step_materialization_data.materialization.metadata
     assert metadata["credential_version"].value == "1"
     assert "BTC-USDT" in str(metadata["symbols"].value)
-    (read,) = deployment.events("secret_access")
-    assert (read["secret_name"], read["credential_version"], read["store"]) == ("their-team/okx", "1", "vault")
-    assert read["run_id"] == result.run_id
+    read, use = deployment.events("secret_access")
+    for event in (read, use):
+        assert (event["secret_name"], event["credential_version"], event["store"]) == ("their-team/okx", "1", "vault")
+        assert event["run_id"] == result.run_id
+    assert (read["action"], use["action"], use["handed_out"], use["signed_requests"]) == ("read", "use", 1, 1)
     assert [request["key"] for request in deployment.requests(key=True)] == [key.api_key]
 
 

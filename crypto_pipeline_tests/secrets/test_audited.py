@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,14 @@ from crypto_pipeline.audit import AuditEvent, JsonLinesAuditLog
 from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import AuditError, MalformedSecretError, SecretDeniedError, SecretNotFoundError
 from crypto_pipeline.redaction import Secret
-from crypto_pipeline.secrets import AuditedSource, EnvironmentSource, SecretSource
+from crypto_pipeline.secrets import (
+    AuditedSource,
+    CachedSource,
+    CachePolicy,
+    EnvironmentSource,
+    HandOuts,
+    SecretSource,
+)
 from crypto_pipeline_tests.secrets.stores import RemoteStore, Store, new_parts
 from crypto_pipeline_tests.support.search import everything_under, hits
 
@@ -198,3 +206,92 @@ def test_it_is_a_source_like_the_one_behind_it() -> None:
     source: SecretSource = AuditedSource(Told(), Watched(), accessor=WHO)
 
     assert (source.store, source.name_of("okx")) == ("told", "place/okx")
+
+
+# What costs no question...
+
+
+class TestOneRun:
+    """With what the run was handed, a repeated read is counted, and nothing else is left out."""
+
+    def test_a_repeated_read_is_no_event(self) -> None:
+        handed, log = HandOuts(), Watched()
+        source = AuditedSource(Told(), log, accessor=WHO, handed=handed)
+
+        for _ in range(5):
+            source.read("okx")
+        handed.close()
+
+        assert [(event.fields["action"], event.fields.get("handed_out")) for event in log.events] == [
+            ("read", None),
+            ("use", 5),
+        ]
+
+    def test_asking_anew_for_a_rejected_key_is_an_event_each_time_and_counts(self) -> None:
+        handed, log = HandOuts(), Watched()
+        source = AuditedSource(Told(), log, accessor=WHO, handed=handed)
+
+        source.read("okx")
+        for _ in range(2):
+            source.refresh("okx", rejected="6")
+        handed.close()
+
+        assert [(event.fields["action"], event.fields.get("handed_out")) for event in log.events] == [
+            ("read", None),
+            ("refresh", None),
+            ("refresh", None),
+            ("use", 3),
+        ]
+
+    def test_a_failure_is_an_event_each_time(self) -> None:
+        handed, log = HandOuts(), Watched()
+        source = AuditedSource(Told(SecretNotFoundError("no")), log, accessor=WHO, handed=handed)
+
+        for _ in range(2):
+            with pytest.raises(SecretNotFoundError):
+                source.read("okx")
+        handed.close()
+
+        assert [event.fields["success"] for event in log.events] == [False, False]
+
+    def test_a_first_read_that_cannot_be_recorded_gives_nothing_and_the_next_is_a_first_one_again(self) -> None:
+        handed = HandOuts()
+
+        with pytest.raises(AuditError):
+            AuditedSource(Told(), Watched(fails=True), accessor=WHO, handed=handed).read("okx")
+        log = Watched()
+        AuditedSource(Told(), log, accessor=WHO, handed=handed).read("okx")
+
+        assert [event.fields["action"] for event in log.events] == ["read"]
+
+
+def test_a_description_that_the_cache_repeats_is_no_event() -> None:
+    """A sensor's tick costs no question, and so no line; another one who asks is one."""
+    log, store = Watched(), Told()
+    cached = CachedSource(store, policy=CachePolicy())
+
+    for who in (WHO, WHO, "somebody else", WHO):
+        AuditedSource(cached, log, accessor=who).describe("okx")
+
+    assert store.asked == 1
+    assert [event.fields["accessor"] for event in log.events] == [WHO, "somebody else"]
+
+
+def test_a_description_that_the_cache_asked_for_anew_is_an_event() -> None:
+    """Once; that it was repeated while the store was being asked is none."""
+    now, minutes, log = [0.0], iter(range(60)), Watched()
+    cached = CachedSource(
+        Told(),
+        policy=CachePolicy(),
+        clock=lambda: now[0],
+        wall=lambda: datetime(2026, 11, 24, 12, next(minutes), tzinfo=UTC),
+        start=lambda ask: ask(),
+    )
+    source = AuditedSource(cached, log, accessor=WHO)
+
+    rungs = [source.describe("okx").rung]
+    now[0] = 301.0
+    rungs += [source.describe("okx").rung for _ in range(3)]
+
+    assert rungs == ["fresh", "stale_revalidating", "fresh", "fresh"]
+    assert len(log.events) == 2
