@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 import secrets
@@ -836,3 +837,30 @@ def _count(monkeypatch: pytest.MonkeyPatch, operation: str, asked: list[str]) ->
         return done(self, *positional, **named)
 
     monkeypatch.setattr(SecretsManagerBackend, operation, counted)
+
+
+def test_what_the_cache_adds_to_an_answer_is_its_provenance_and_nothing_else(time: Time) -> None:
+    """Every field that a source told, also one that is added some day, is handed on."""
+
+    class Full:
+        """A source that tells everything there is to tell."""
+
+        store = "full"
+
+        def name_of(self, issuer: str) -> str:
+            """Return a name."""
+            return f"place/{issuer}"
+
+        def describe(self, issuer: str) -> CredentialDescription:
+            """Fill every field with a text of its own."""
+            fields = {field.name: f"its {field.name}" for field in dataclasses.fields(CredentialDescription)}
+            return CredentialDescription(**fields | {"issuer": issuer})  # type: ignore[arg-type]
+
+        def read(self, issuer: str) -> Credentials:
+            """Return a credential without parts."""
+            return Credentials(self.describe(issuer), {})
+
+    read = over(Full(), time).read("okx")
+
+    told, kept = (dataclasses.asdict(each) for each in (Full().describe("okx"), read.description))
+    assert {name for name in told if told[name] != kept[name]} == {"fetched_at", "rung"}
