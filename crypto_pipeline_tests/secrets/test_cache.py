@@ -19,7 +19,7 @@ import pytest
 from moto.secretsmanager.models import SecretsManagerBackend
 
 from crypto_pipeline.audit import JsonLinesAuditLog
-from crypto_pipeline.credentials import ISSUERS, CredentialDescription
+from crypto_pipeline.credentials import ISSUERS, CredentialDescription, Credentials
 from crypto_pipeline.errors import (
     ConfigurationError,
     SecretDeniedError,
