@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from crypto_pipeline.audit import AuditLog
 from crypto_pipeline.credentials import CredentialDescription, Credentials
-from crypto_pipeline.errors import RejectedKeyError, SecretError
-from crypto_pipeline.exchanges import ISSUER_PROBES, BaseClient
+from crypto_pipeline.errors import RejectedKeyError, SecretError, UnknownSymbolError
+from crypto_pipeline.exchanges import ISSUER_PROBES, PERPETUAL_CLIENTS, BaseClient
 from crypto_pipeline.secrets import AuditedSource, HandOuts, RejectedVersions, SecretSource
 from crypto_pipeline.transport import Budget
 
@@ -33,8 +34,10 @@ class Access:
         source: where its credential is kept; None reads public data without a key.
         audit: the record that every read and every call goes to.
         base_url: a sandbox on loopback instead of the exchange.
+        perpetuals_url: the same for perpetual contracts, where these have a host of their own (Binance).
         clock: wall clock in seconds.
         budget: instead of the exchange's own, such as one that is shared by several clients.
+        limits: the file in which all processes of this host count what they ask.
         rejected: which versions of keys were rejected before; these are not tried again.
         handed: what the run was handed so far; told by `record_use`.
     """
@@ -43,8 +46,10 @@ class Access:
     source: SecretSource | None
     audit: AuditLog
     base_url: str | None = None
+    perpetuals_url: str | None = None
     clock: Callable[[], float] = time.time
     budget: Budget | None = None
+    limits: Path | None = None
     rejected: RejectedVersions | None = None
     handed: HandOuts = field(default_factory=HandOuts, compare=False)
 
@@ -84,6 +89,7 @@ class Access:
             base_url=self.base_url,
             clock=self.clock,
             budget=self.budget,
+            limits=self.limits,
             renew=None if source is None else partial(self._renew, source),
         )
         async with client:
@@ -95,6 +101,30 @@ class Access:
                 raise
             finally:
                 self.handed.add_requests(client.signed_requests, _accessor(asset))
+
+    @asynccontextmanager
+    async def open_perpetuals(self, *, asset: str) -> AsyncIterator[BaseClient]:
+        """
+        Open a client for the issuer's perpetual contracts, always without a key: all of it is public.
+
+        Args:
+            asset: on whose behalf; stands in the audit log.
+
+        Raises:
+            ExchangeError: the exchange has no such contracts.
+        """
+        if self.issuer not in PERPETUAL_CLIENTS:
+            msg = f"{self.issuer} has no linear perpetual contracts. Leave it out."
+            raise UnknownSymbolError(msg, exchange=self.issuer)
+        client = PERPETUAL_CLIENTS[self.issuer](
+            None,
+            audit=self.audit.bound(asset=asset),
+            base_url=self.perpetuals_url or self.base_url,
+            clock=self.clock,
+            limits=self.limits,
+        )
+        async with client:
+            yield client
 
     def record_use(self) -> None:
         """

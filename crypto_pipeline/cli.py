@@ -128,7 +128,7 @@ def _dagster_dev(home: Path, port: int, environment: Mapping[str, str]) -> int:
 
 
 @cli.command()
-@click.option("--port", default=0, help="First of seven ports in a row; 0 takes free ones.")
+@click.option("--port", default=0, help="First of eight ports in a row; 0 takes free ones.")
 def sandbox(port: int) -> None:
     """Serve the four simulated exchanges on loopback until Ctrl-C."""
     from crypto_pipeline.demo.report import open_console  # noqa: PLC0415

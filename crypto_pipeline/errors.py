@@ -11,6 +11,7 @@ without a person's help; `exit_code` is what the command line returns.
     │   ├── SecretNotFoundError                    no    the store answered: no such secret
     │   ├── SecretDeniedError                      no    the store answered: not for you
     │   ├── MalformedSecretError                   no    found, but not in the agreed layout
+    │   ├── SecretChangedError                     no    somebody else stored a version meanwhile
     │   └── SecretStoreUnavailableError            yes   no answer, throttled, or a server error
     │       └── SecretStoreSealedError             yes   Vault is up but sealed
     ├── KeyRefusedError                         4        a key we will not use
@@ -74,6 +75,10 @@ class SecretDeniedError(SecretError):
 
 class MalformedSecretError(SecretError):
     """The secret was found, but is not in the layout this package reads."""
+
+
+class SecretChangedError(SecretError):
+    """Somebody else stored a version between our look and our write, so ours is not the current one."""
 
 
 class SecretStoreUnavailableError(SecretError):

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
         (),
         description="`exchange:symbol` pairs whose numbers need the wide columns, such as `okx:PEPE-USDT`.",
     )
+    perpetuals: Names = Field(
+        (), description="Canonical symbols whose linear perpetual contracts are read (BTC-USDT); empty reads none."
+    )
+    book_levels: int = Field(50, ge=1, le=400, description="How many levels of an order book are kept, on each side.")
     first_month: str = Field("2020-01", pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="The first monthly partition.")
     lake: Path = Field(Path("var/lake"), description="The folder of the Parquet files.")
     audit_log: Path = Field(Path("var/audit/audit.jsonl"), description="The append-only audit log.")
@@ -123,6 +127,7 @@ class Settings(BaseSettings):
     okx_url: str | None = Field(None, description="As above.")
     bybit_url: str | None = Field(None, description="As above.")
     huggingface_url: str | None = Field(None, description="As above.")
+    binance_perpetual_url: str | None = Field(None, description="As above, for the host of Binance's USD-M contracts.")
 
     @classmethod
     def from_environment(cls, **overrides: object) -> Self:
@@ -142,7 +147,7 @@ class Settings(BaseSettings):
             msg = f"The settings are not usable: {problems}. Correct the environment."
             raise ConfigurationError(msg) from None
 
-    @field_validator("keys", "exchanges", "symbols", "wide_symbols", "aws_replica_regions", mode="before")
+    @field_validator("keys", "exchanges", "symbols", "wide_symbols", "perpetuals", "aws_replica_regions", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -163,6 +168,11 @@ class Settings(BaseSettings):
     @classmethod
     def _known_exchanges(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return _each(value, CLIENTS.__contains__, f"one of {', '.join(CLIENTS)}")
+
+    @field_validator("perpetuals")
+    @classmethod
+    def _canonical_contracts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _each(value, _is_canonical, "a canonical symbol such as BTC-USDT")
 
     @field_validator("symbols")
     @classmethod
@@ -186,7 +196,7 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
-    @field_validator("binance_url", "coinbase_url", "okx_url", "bybit_url", "huggingface_url")
+    @field_validator("binance_url", "coinbase_url", "okx_url", "bybit_url", "huggingface_url", "binance_perpetual_url")
     @classmethod
     def _loopback_only(cls, value: str | None) -> str | None:
         if value is not None and _host_of(value) not in {"127.0.0.1", "::1", "localhost"}:
@@ -220,10 +230,19 @@ class Settings(BaseSettings):
         """The file beside the audit log that remembers which versions of keys were rejected."""
         return self.audit_log.with_name("rejected-keys.json")
 
+    @property
+    def limits(self) -> Path:
+        """The file beside the audit log in which all processes of the host count what exchanges were asked."""
+        return self.audit_log.with_name("limits.sqlite")
+
     def base_url(self, issuer: str) -> str | None:
         """Return the sandbox address that stands in for the issuer, if one is set."""
         url: str | None = getattr(self, f"{issuer}_url")
         return url
+
+    def perpetuals_url(self, issuer: str) -> str | None:
+        """Return the sandbox address of the issuer's perpetual contracts, if they have one of their own."""
+        return self.binance_perpetual_url if issuer == "binance" else None
 
     def is_wide(self, exchange: str, symbol: str) -> bool:
         """Tell whether the symbol's numbers were declared to need the wide columns."""

@@ -23,8 +23,9 @@ from crypto_pipeline.errors import (
     RejectedKeyError,
     SecretNotFoundError,
     SecretStoreUnavailableError,
+    UnknownSymbolError,
 )
-from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES, BaseClient
+from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES, BaseClient, OkxClient
 from crypto_pipeline.redaction import Secret
 from crypto_pipeline.sandbox.keys import KeyKind, SimulatedKey
 from crypto_pipeline.sandbox.server import running_sandbox
@@ -248,6 +249,34 @@ def test_a_client_is_closed_when_its_caller_is_done_or_has_failed(fails: bool, d
             await seen[0].read_instruments()
 
     asyncio.run(use())
+
+    assert deployment.requests() == []
+
+
+# Perpetual contracts...
+
+
+def test_contracts_are_asked_about_without_the_key_that_is_configured(deployment: Deployment) -> None:
+    """All of it is public, and the host of Binance's contracts cannot say what a key may do."""
+    deployment.give_key("okx")
+
+    async def ask() -> object:
+        async with deployment.access("okx").open_perpetuals(asset=ASSET) as client:
+            assert client.credential is None
+            return await client.read_mark_price("BTC-USDT") if isinstance(client, OkxClient) else None
+
+    assert asyncio.run(ask()) is not None
+    assert deployment.requests(key=True) == []
+    assert deployment.events("secret_access") == []
+
+
+def test_an_exchange_without_contracts_says_so_and_is_not_asked(deployment: Deployment) -> None:
+    async def ask() -> None:
+        async with deployment.access("coinbase").open_perpetuals(asset=ASSET):
+            pytest.fail("there is nothing to open")
+
+    with pytest.raises(UnknownSymbolError, match="coinbase has no linear perpetual contracts"):
+        asyncio.run(ask())
 
     assert deployment.requests() == []
 

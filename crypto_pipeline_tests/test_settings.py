@@ -59,7 +59,7 @@ def test_every_setting_is_the_variable_of_its_name(name: str, monkeypatch: pytes
         "wide_symbols": "okx:PEPE-USDT", "first_month": "2024-05", "schedules_running": "true", "op_retries": "7",
         "op_retry_delay_seconds": "0.5", "aws_layout": "separate", "vault_auth": "approle",
         "vault_address": "https://vault.example:8200", "aws_endpoint_url": "https://vpce.example",
-        "cache_seconds": "60.5", "stale_seconds": "600.5",
+        "cache_seconds": "60.5", "stale_seconds": "600.5", "perpetuals": "ETH-USDT", "book_levels": "20",
     }  # fmt: skip
     value = values.get(name, "http://127.0.0.1:1234" if name.endswith("_url") else "/some/where")
     use(monkeypatch, **({"secrets": "vault"} if name == "keys" else {}), **{name: value})

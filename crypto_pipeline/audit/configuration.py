@@ -7,6 +7,7 @@ values may be recorded.
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import threading
@@ -99,3 +100,11 @@ def _parse(text: str) -> dict[str, str]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def user_name(ask: Callable[[], str] = getpass.getuser) -> str:
+    """Return who runs this; in a container the number may have no name."""
+    try:
+        return ask()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

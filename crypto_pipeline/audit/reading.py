@@ -151,6 +151,8 @@ def _take(event: Mapping[str, Any], readers: dict[tuple[str, str], Reader], foun
             writing = _writing(event)
             found.stored[writing.version] = writing
     elif kind == "secret_access" and (action in READING or action == "use"):
+        if event.get("credential_version") == "":
+            return  # somebody looked where there was nothing yet
         at = event["timestamp"]
         key = str(event.get("accessor", "")), str(event.get("asset", ""))
         _count(event, readers.setdefault(key, Reader(*key, first_at=at, last_at=at)))

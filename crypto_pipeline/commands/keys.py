@@ -26,7 +26,7 @@ async def show_keys(console: Console, *, now: datetime) -> int:
     table = Table("issuer", "verdict", "may", "IP binding", "made", "stored version", header_style="bold")
     problems: list[CryptoPipelineError] = []
     for issuer in settings.keys:
-        access = Access(issuer, source, audit, settings.base_url(issuer))
+        access = Access(issuer, source, audit, settings.base_url(issuer), limits=settings.limits)
         try:
             async with access.open(asset="keys_check") as client:
                 report = await client.prove_key()

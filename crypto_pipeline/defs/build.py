@@ -8,7 +8,7 @@ deployments pass overrides instead of changing the environment.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,9 @@ from crypto_pipeline.defs.resources import (
 )
 from crypto_pipeline.defs.schedules import build_schedules
 from crypto_pipeline.defs.sensors import build_sensors
+from crypto_pipeline.defs.snapshots import build_funding_rates, build_perpetual_looks, build_spot_looks
 from crypto_pipeline.errors import ConfigurationError
+from crypto_pipeline.exchanges import PERPETUAL_CLIENTS
 from crypto_pipeline.settings import Settings
 
 TOKEN_ISSUERS = ("huggingface",)
@@ -65,18 +67,36 @@ def build_defs(settings: Settings, **overrides: Any) -> dg.Definitions:
                 build_api_key(exchange, pool=pool_of(exchange), retries=retries),
                 build_instruments(exchange, pool=pool_of(exchange), retries=retries),
                 build_candles(exchange, settings, pool=pool_of(exchange), retries=retries),
+                build_spot_looks(exchange, settings, pool=pool_of(exchange), retries=retries),
+            )
+        ]
+        assets += [
+            asset
+            for exchange in with_perpetuals(settings)
+            for asset in (
+                build_funding_rates(exchange, settings, pool=pool_of(exchange), retries=retries),
+                build_perpetual_looks(exchange, settings, pool=pool_of(exchange), retries=retries),
             )
         ]
     tokens = [build_api_key(issuer, pool=pool_of(issuer), retries=retries) for issuer in TOKEN_ISSUERS]
     return dg.Definitions(
         assets=[*assets, *tokens],
-        jobs=build_jobs(settings.exchanges, (*settings.exchanges, *TOKEN_ISSUERS)),
-        schedules=build_schedules(settings.exchanges, running=settings.schedules_running),
+        jobs=build_jobs(
+            settings.exchanges, (*settings.exchanges, *TOKEN_ISSUERS), perpetuals=with_perpetuals(settings)
+        ),
+        schedules=build_schedules(
+            settings.exchanges, perpetuals=with_perpetuals(settings), running=settings.schedules_running
+        ),
         sensors=build_sensors(settings.keys, running=settings.schedules_running),
         resources=build_resources(settings, overrides),
         # Measured: a step process costs seconds to start, a step here costs milliseconds.
         executor=dg.in_process_executor,
     )
+
+
+def with_perpetuals(settings: Settings) -> Sequence[str]:
+    """Return the exchanges whose perpetual contracts are read."""
+    return [exchange for exchange in settings.exchanges if settings.perpetuals and exchange in PERPETUAL_CLIENTS]
 
 
 def pool_of(issuer: str) -> str:
@@ -98,7 +118,9 @@ def build_resources(settings: Settings, overrides: Mapping[str, Any]) -> dict[st
             issuer=issuer,
             use_key=issuer in settings.keys,
             base_url=settings.base_url(issuer),
+            perpetuals_url=settings.perpetuals_url(issuer),
             rejected_keys=str(settings.rejected_keys),
+            limits=str(settings.limits),
             secrets=secrets,
             audit=audit,
         )

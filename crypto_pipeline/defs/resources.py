@@ -13,9 +13,7 @@ Another team can use these classes in its own code location:
 
 # No `from __future__ import annotations` here: Dagster reads the annotations at run time.
 
-import getpass
-import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +23,7 @@ from pydantic import Field
 
 from crypto_pipeline.access import Access
 from crypto_pipeline.audit import AuditLog, JsonLinesAuditLog
-from crypto_pipeline.audit.configuration import ConfigurationNotingLog
+from crypto_pipeline.audit.configuration import ConfigurationNotingLog, user_name
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.lake import LocalLake
 from crypto_pipeline.secrets import (
@@ -49,14 +47,6 @@ SETTINGS_LAST_SEEN = "settings-last-seen.json"
 
 CACHE_SECONDS = Field(default=300.0, description="How long a secret that was read is fresh; see decision 0013.")
 STALE_SECONDS = Field(default=900.0, description="The age up to which it is used, marked, while the store is down.")
-
-
-def user_name(ask: Callable[[], str] = getpass.getuser) -> str:
-    """Return who runs this; in a container the number may have no name."""
-    try:
-        return ask()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _run_id(context: dg.InitResourceContext) -> str | None:
@@ -219,9 +209,15 @@ class ExchangeAccess(dg.ConfigurableResource[Access]):
         description="Whether a key is read from the store and proved; without one, public data only.",
     )
     base_url: str | None = Field(default=None, description="A sandbox on loopback instead of the exchange.")
+    perpetuals_url: str | None = Field(
+        default=None, description="The same for perpetual contracts, where these have a host of their own."
+    )
     rejected_keys: str | None = Field(
         default=None,
         description="File that tells all processes of the host which versions of keys were rejected; no values.",
+    )
+    limits: str | None = Field(
+        default=None, description="File in which all processes of the host count together what exchanges were asked."
     )
     secrets: dg.ResourceDependency[Any]
     audit: dg.ResourceDependency[Any]
@@ -236,6 +232,8 @@ class ExchangeAccess(dg.ConfigurableResource[Access]):
             source=self.secrets if self.use_key else None,
             audit=self.audit,
             base_url=self.base_url,
+            perpetuals_url=self.perpetuals_url,
+            limits=Path(self.limits) if self.limits else None,
             rejected=RejectedVersions(Path(self.rejected_keys)) if self.rejected_keys else None,
         )
 

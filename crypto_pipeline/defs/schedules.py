@@ -11,12 +11,21 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from crypto_pipeline.defs.jobs import CREDENTIALS_JOB, market_data_job_name
+from crypto_pipeline.defs.jobs import CREDENTIALS_JOB, funding_job_name, looks_job_name, market_data_job_name
 from crypto_pipeline.defs.partitions import UPDATE_TAG, months_to_update
 
 
-def build_schedules(exchanges: Sequence[str], *, running: bool) -> list[dg.ScheduleDefinition]:
-    """Return an hourly schedule per exchange, and the daily check of all keys."""
+def build_schedules(
+    exchanges: Sequence[str], *, perpetuals: Sequence[str] = (), running: bool
+) -> list[dg.ScheduleDefinition]:
+    """
+    Return the schedules of each exchange, and the daily check of all keys.
+
+    Args:
+        exchanges: those with market data.
+        perpetuals: those whose perpetual contracts are read.
+        running: whether a new instance starts with them switched on.
+    """
     status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
     hourly = [_hourly(exchange, minute=3 + index, status=status) for index, exchange in enumerate(exchanges)]
     daily = dg.ScheduleDefinition(
@@ -27,7 +36,39 @@ def build_schedules(exchanges: Sequence[str], *, running: bool) -> list[dg.Sched
         description="Ask every issuer once a day what the configured key may do.",
         default_status=status,
     )
-    return [*hourly, daily]
+    looks = [_looks(exchange, minute=index, status=status) for index, exchange in enumerate(exchanges)]
+    funding = [_funding(exchange, minute=33 + index, status=status) for index, exchange in enumerate(perpetuals)]
+    return [*hourly, *looks, *funding, daily]
+
+
+def _looks(exchange: str, *, minute: int, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name=f"{exchange}_quarter_hourly",
+        job_name=looks_job_name(exchange),
+        cron_schedule=f"{minute}-59/15 * * * *",
+        execution_timezone="UTC",
+        description=f"Look at the markets of {exchange} as they are now.",
+        default_status=status,
+    )
+
+
+def _funding(exchange: str, *, minute: int, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"{exchange}_funding_hourly",
+        job_name=funding_job_name(exchange),
+        cron_schedule=f"{minute} * * * *",
+        execution_timezone="UTC",
+        description=f"Bring the funding rates of {exchange} up to date.",
+        default_status=status,
+    )
+    def hourly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
+        now = context.scheduled_execution_time
+        return [
+            dg.RunRequest(run_key=f"{exchange}@funding@{month}@{now:%Y-%m-%dT%H:%M}", partition_key=month)
+            for month in months_to_update(now)
+        ]
+
+    return hourly
 
 
 def _hourly(exchange: str, *, minute: int, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:

@@ -77,7 +77,7 @@ def running_stack(data: Path, *, kinds: Mapping[str, KeyKind] | None = None) -> 
         root.sys.create_or_update_policy("crypto-pipeline-read", _READ_POLICY)
         token = root.auth.token.create(policies=["crypto-pipeline-read"], ttl="12h")["auth"]["client_token"]
         Secret(token)  # registered, so that no text of this process shows it
-        urls = {f"{PREFIX}{issuer.upper()}_URL": sandbox.urls[issuer] for issuer in ISSUERS}
+        urls = {f"{PREFIX}{name.upper()}_URL": sandbox.urls[name] for name in (*ISSUERS, "binance_perpetual")}
         yield Stack(
             sandbox,
             address,

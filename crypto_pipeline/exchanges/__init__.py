@@ -12,16 +12,25 @@ from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.exchanges import binance, bybit, coinbase, okx
 from crypto_pipeline.exchanges.base import BaseClient
 from crypto_pipeline.exchanges.binance import BinanceClient
+from crypto_pipeline.exchanges.binance_perpetual import BinancePerpetualClient
 from crypto_pipeline.exchanges.bybit import BybitClient
 from crypto_pipeline.exchanges.coinbase import CoinbaseClient
 from crypto_pipeline.exchanges.huggingface import HuggingFaceClient
 from crypto_pipeline.exchanges.interface import Candle, ExchangeClient, Instrument, Usage
 from crypto_pipeline.exchanges.okx import OkxClient
+from crypto_pipeline.exchanges.pages import CandlePage
 
 CLIENTS: Mapping[str, type[BaseClient]] = {
     client.name: client for client in (BinanceClient, CoinbaseClient, OkxClient, BybitClient)
 }
 """Exchanges with market data."""
+
+PERPETUAL_CLIENTS: Mapping[str, type[BaseClient]] = {
+    "binance": BinancePerpetualClient,
+    "bybit": BybitClient,
+    "okx": OkxClient,
+}
+"""Exchanges with linear perpetual contracts, each a member of `Perpetuals`; Binance has them at another host."""
 
 ISSUER_PROBES: Mapping[str, type[BaseClient]] = {**CLIENTS, HuggingFaceClient.name: HuggingFaceClient}
 """Everyone whose keys can be asked about."""
@@ -51,10 +60,13 @@ def parse_candles(exchange: str, body: bytes) -> list[Candle]:
 __all__ = [
     "CLIENTS",
     "ISSUER_PROBES",
+    "PERPETUAL_CLIENTS",
     "BaseClient",
     "BinanceClient",
+    "BinancePerpetualClient",
     "BybitClient",
     "Candle",
+    "CandlePage",
     "CoinbaseClient",
     "ExchangeClient",
     "HuggingFaceClient",

@@ -27,8 +27,8 @@ def malformed(exchange: str, what: str) -> NoReturn:
 
 
 def name_of(title: str) -> str:
-    """Return the name of an issuer from its title: `huggingface` for `Hugging Face`."""
-    return title.replace(" ", "").lower()
+    """Return the name of an issuer from its title: `huggingface` for `Hugging Face`, `binance` for all its hosts."""
+    return title.removesuffix(" USD-M").replace(" ", "").lower()
 
 
 def decode(body: bytes, exchange: str, endpoint: str, *, unique_names: bool = False) -> Any:

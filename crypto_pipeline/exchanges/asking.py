@@ -15,6 +15,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 from urllib.parse import urlencode
@@ -52,7 +54,8 @@ class Endpoint:
     Fields:
         path: as in its documents.
         weight: what a call costs of the budget.
-        counted_as: what is counted apart in the budget (OKX counts per endpoint).
+        counted_as: what is counted apart in the budget (OKX counts per endpoint, and some of them per instrument,
+            which follows after a space).
     """
 
     path: str
@@ -80,6 +83,7 @@ class Asker(Refusals, ABC):
         monotonic: a clock in seconds that never jumps, for budgets and bans.
         sleep: how to wait.
         budget: instead of the exchange's own, such as one that is shared.
+        limits: the file in which all processes of this host count together; None counts alone.
         attempts: how often a request is tried when its failure can heal.
         renew: where another version of the key comes from when this one is rejected; None gives up at once.
         timeout_seconds: for connecting, and for each read and write.
@@ -101,6 +105,7 @@ class Asker(Refusals, ABC):
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         budget: Budget | None = None,
+        limits: Path | None = None,
         attempts: int = 5,
         renew: Renew | None = None,
         timeout_seconds: float = 10.0,
@@ -117,6 +122,9 @@ class Asker(Refusals, ABC):
         # Whoever has a slot has a connection too: a signature does not grow old in a queue.
         self._slots = asyncio.Semaphore(connections)
         self._budget = budget or self.build_budget()
+        if limits is not None:
+            # By the address that is asked: what a sandbox allows is no limit of the exchange's.
+            self._budget.share(limits, self._base_url)
         self._shut: tuple[ExchangeError, float] | None = None
         self._requests = 0
         self._retries = 0
@@ -199,6 +207,7 @@ class Asker(Refusals, ABC):
     async def _ask_once(self, endpoint: Endpoint, query: str, credentials: Credentials | None) -> Answer:
         async with self._slots:
             self._check_open()
+            self._check_others()
             ticket = await self._budget.acquire(endpoint.weight, endpoint.counted_as)
             headers: Mapping[str, str] = {}
             try:
@@ -258,6 +267,17 @@ class Asker(Refusals, ABC):
         if self._shut is not None and self._monotonic() < self._shut[1]:
             raise self._shut[0].with_traceback(None)
 
+    def _check_others(self) -> None:
+        """Refuse to ask an exchange that has shut out another process of this host."""
+        seconds = self._budget.shut_seconds()
+        if seconds > 0:
+            until = datetime.fromtimestamp(self._clock() + seconds, UTC)
+            msg = (
+                f"{self.title} has shut out this address until {until:%Y-%m-%d %H:%M:%S} UTC, as another run on this "
+                "host was told; it was not asked again, which would make it longer. Wait until then."
+            )
+            raise BannedError(msg, exchange=self.name, retry_after_seconds=seconds)
+
     def _record_call(
         self, endpoint: Endpoint, error: BaseException | None, status: int | None, *, signed: bool
     ) -> None:
@@ -276,6 +296,8 @@ class Asker(Refusals, ABC):
             self._budget.block(seconds)
         else:
             self._shut = error, self._monotonic() + seconds
+            if math.isfinite(seconds):
+                self._budget.shut(seconds)
 
 
 def _is_header(value: str) -> bool:

@@ -24,6 +24,7 @@ from crypto_pipeline.exchanges.answers import decode
 from crypto_pipeline.exchanges.asking import NO_PARAMETERS, Asker, Endpoint, Parameters
 from crypto_pipeline.exchanges.gate import KeyGate
 from crypto_pipeline.exchanges.interface import Candle, Instrument
+from crypto_pipeline.exchanges.pages import CandlePage
 from crypto_pipeline.exchanges.refusals import name_key
 from crypto_pipeline.transport import Answer
 
@@ -41,6 +42,9 @@ class BaseClient(Asker, ABC):
 
     omits_empty_minutes: ClassVar[bool] = False
     """Whether the exchange has no row for a minute without a trade."""
+
+    refuses_good_keys: ClassVar[bool] = False
+    """Whether a proved key that the exchange refuses is tried once more, where the store has no other version of it."""
 
     time_endpoint: ClassVar[Endpoint | None] = None
     permission_endpoint: ClassVar[Endpoint]
@@ -75,8 +79,12 @@ class BaseClient(Asker, ABC):
         """Return every spot market, sorted by canonical symbol."""
 
     @abstractmethod
+    async def read_page(self, symbol: str, start_ms: int, end_ms: int) -> CandlePage:
+        """Return one page of 1-minute candles; see `ExchangeClient.read_page`."""
+
     async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
-        """Return one page of 1-minute candles; see `ExchangeClient.read_candles`."""
+        """Return one page of 1-minute candles as records; see `ExchangeClient.read_candles`."""
+        return (await self.read_page(symbol, start_ms, end_ms)).candles()
 
     def check_form(self, credentials: Credentials) -> None:
         """Refuse a key whose very form says that it cannot be proved; most exchanges have none."""
@@ -160,6 +168,11 @@ class BaseClient(Asker, ABC):
                     self._take(found)
             return self._credentials is not rejected
 
+    async def _replaced(self, rejected: Credentials | None) -> bool:
+        """Tell whether somebody else has taken another version, or is about to."""
+        async with self._renewing:
+            return self._credentials is not rejected
+
     async def _ask_permissions(self, credentials: Credentials) -> KeyReport:
         self.check_form(credentials)
         await self.read_clock()
@@ -197,13 +210,22 @@ class BaseClient(Asker, ABC):
             KeyRefusedError: the key may not be used, or is not accepted any more.
             ExchangeError: the exchange did not give what was asked.
         """
+        doubted: Credentials | None = None
         while True:
             await self.prove_key()
             credentials = self._credentials
             try:
                 return await self.ask(endpoint, parameters, credentials=credentials)
             except RejectedKeyError as error:
-                if not await self._renewed(credentials):
-                    if self._gate is not None:
-                        self._gate.shut(error)
-                    raise
+                if credentials is not doubted:
+                    if await self._renewed(credentials):
+                        continue
+                    if self.refuses_good_keys:
+                        doubted = credentials
+                        self._retries += 1
+                        continue
+                elif await self._replaced(credentials):
+                    continue
+                if self._gate is not None:
+                    self._gate.shut(error)
+                raise

@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar
 
-from crypto_pipeline.credentials import Credentials, KeyReport
-from crypto_pipeline.errors import CryptoPipelineError, ExchangeError
-from crypto_pipeline.exchanges import listing, rows, symbols
-from crypto_pipeline.exchanges.answers import NO_CODE, code_of, decode, malformed, retry_after
-from crypto_pipeline.exchanges.asking import Endpoint, Signed
-from crypto_pipeline.exchanges.base import BaseClient
+from crypto_pipeline.exchanges import binance_host, binance_quotes, listing, quoting, rows, symbols
+from crypto_pipeline.exchanges.answers import decode
+from crypto_pipeline.exchanges.asking import Endpoint, Parameters
+from crypto_pipeline.exchanges.binance_host import UNKNOWN_SYMBOL, BinanceHost
+from crypto_pipeline.exchanges.binance_quotes import BOOK, BOOK_WEIGHTS, QUOTE, TITLE, TRADES
 from crypto_pipeline.exchanges.interface import Candle, Instrument
-from crypto_pipeline.exchanges.permissions import judge_binance
-from crypto_pipeline.exchanges.signing import binance_query
+from crypto_pipeline.exchanges.pages import CandlePage, RowShape
+from crypto_pipeline.exchanges.quotes import Book, Quote, Trade
 from crypto_pipeline.transport import Answer, Budget, MinuteWindow
 
-TITLE = "Binance"
 TIME = Endpoint("/api/v3/time", 1)
 INSTRUMENTS = Endpoint("/api/v3/exchangeInfo", 20)
 CANDLES = Endpoint("/api/v3/klines", 2)
 PERMISSIONS = Endpoint("/sapi/v1/account/apiRestrictions", 1)
-RECV_WINDOW_MS = 5000
-REJECTED = {
-    "-2014": "its format is invalid",
-    "-2015": "unknown or ended, or this address is not on its list, or it may not ask this",
-    "-1022": "its signature does not match",
-    "-1002": "not authorised",
-}
-UNAVAILABLE = frozenset({"-1000", "-1001", "-1004", "-1006", "-1007", "-1008", "-1016"})
-TOO_MANY_REQUESTS = "-1003"
-UNKNOWN_SYMBOL = "-1121"
 STATUS = {"TRADING": "trading", "PRE_TRADING": "announced"}
 NUMBERS = (
     "open", "high", "low", "close", "volume", "quote volume", "taker-buy volume", "taker-buy quote volume",
 )  # fmt: skip
-_BANNED_UNTIL = re.compile(rb"banned until (\d{13})\b")
+ROW = RowShape(
+    (
+        "open_time", "open", "high", "low", "close", "volume", "", "quote_volume", "trades",
+        "taker_buy_volume", "taker_buy_quote_volume", "",
+    ),
+    b'[,"","","","","",,"",,"","",""]',
+)  # fmt: skip
 
 
-class BinanceClient(BaseClient):
+class BinanceClient(BinanceHost):
     """Binance spot."""
 
     name = "binance"
     title = TITLE
     host = "api.binance.com"
-    paths = (TIME.path, INSTRUMENTS.path, CANDLES.path, PERMISSIONS.path)
+    paths = (TIME.path, INSTRUMENTS.path, CANDLES.path, TRADES.path, QUOTE.path, BOOK, PERMISSIONS.path)
     page_minutes: ClassVar[int] = 1000
+    deepest_book = 5000
+    recent_trades: ClassVar[int] = 1000
+    """How many trades one answer tells at most."""
     candle_endpoint = f"{host}{CANDLES.path}"
     instruments_endpoint = f"{host}{INSTRUMENTS.path}"
     time_endpoint = TIME
@@ -54,53 +50,6 @@ class BinanceClient(BaseClient):
     def build_budget(self) -> Budget:
         """6000 weight per minute and address, told in every answer."""
         return MinuteWindow(6000, margin=120, clock=self.now, sleep=self._sleep)
-
-    def sign(self, endpoint: Endpoint, query: str, credentials: Credentials, *, now: float) -> Signed:
-        """Sign with HMAC or Ed25519; the key goes into a header."""
-        del endpoint  # the path is not signed
-        signed = binance_query(
-            query, credentials["api_secret"], timestamp_ms=int(now * 1000), recv_window_ms=RECV_WINDOW_MS
-        )
-        return Signed(signed, {"X-MBX-APIKEY": credentials["api_key"].reveal()})
-
-    def refusal(self, answer: Answer, path: str) -> CryptoPipelineError | None:
-        """Translate status and code (errors.md)."""
-        if answer.status == 200:
-            return self.unless_json(answer, path)
-        code = code_of(answer.body, "code")
-        # First the address: during a ban, -2015 has been seen for keys that are in order.
-        return self._refused_address(answer, path, code) or self._refused_request(answer, path, code)
-
-    def _refused_address(self, answer: Answer, path: str, code: str) -> ExchangeError | None:
-        if answer.status == 418:
-            return self.banned(answer, path, seconds=self._ban_seconds(answer))
-        if answer.status == 429 or code == TOO_MANY_REQUESTS:
-            return self.rate_limited(answer, path, default_seconds=60)
-        if answer.status == 451:
-            return self.region_blocked(answer, path)
-        # The documents say of 403 only that it is the firewall, which gives no code.
-        return self.forbidden(answer, path) if answer.status == 403 and code == NO_CODE else None
-
-    def _refused_request(self, answer: Answer, path: str, code: str) -> CryptoPipelineError:
-        if code == "-1021":
-            return self.clock_refused(path, code)
-        if code in REJECTED:
-            return self.rejected(REJECTED[code], code)
-        if answer.status >= 500 or answer.status == 408 or code in UNAVAILABLE:
-            return self.unavailable(answer, path, "an error on its side or maintenance", code)
-        return self.refused(answer, path, code)
-
-    def _ban_seconds(self, answer: Answer) -> float | None:
-        """Return how long a ban lasts: from the header, else from the text."""
-        told = retry_after(answer.headers)
-        found = _BANNED_UNTIL.search(answer.body)
-        if told is not None or found is None:
-            return told
-        return min(max(0.0, int(found[1]) / 1000 - self.now()), 1e7)
-
-    def judge(self, body: Any) -> KeyReport:
-        """See `permissions.judge_binance`."""
-        return judge_binance(body)
 
     def parse_time(self, body: bytes) -> float:
         """Return `serverTime` in seconds."""
@@ -111,7 +60,7 @@ class BinanceClient(BaseClient):
         answer = await self.ask(INSTRUMENTS)
         return parse_instruments(answer.body)
 
-    async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+    async def read_page(self, symbol: str, start_ms: int, end_ms: int) -> CandlePage:
         """Return one page; both ends of Binance's range are inclusive."""
         base, quote = symbols.split(symbol, self.name)
         self.check_page(start_ms, end_ms)
@@ -124,15 +73,39 @@ class BinanceClient(BaseClient):
         }
         with self.symbol_known(symbol, UNKNOWN_SYMBOL):
             answer = await self.ask(CANDLES, parameters)
-        return rows.within(parse_candles(answer.body), start_ms, end_ms)
+        return CandlePage(answer.body, start_ms, end_ms, parse_candles, ROW)
+
+    async def read_trades(self, symbol: str) -> list[Trade]:
+        """
+        Return the newest thousand trades.
+
+        One by one, with the ids of the trades themselves: `aggTrades` costs a sixth of it, but joins what one order
+        took at one price, under other ids.
+        """
+        answer = await self._ask_market(TRADES, symbol, {"limit": self.recent_trades})
+        return binance_quotes.parse_trades(answer.body)
+
+    async def read_quote(self, symbol: str) -> Quote:
+        """Return the best bid and ask; Binance does not say of what time."""
+        answer = await self._ask_market(QUOTE, symbol, {})
+        return binance_quotes.parse_quote(answer.body, symbol)
+
+    async def read_book(self, symbol: str, levels: int) -> Book:
+        """Return the best levels; the more, the more it costs."""
+        quoting.check_depth(levels, self.deepest_book, self.title)
+        weight = next(weight for most, weight in BOOK_WEIGHTS if levels <= most)
+        answer = await self._ask_market(Endpoint(BOOK, weight), symbol, {"limit": levels})
+        return binance_quotes.parse_book(answer.body, symbol, levels)
+
+    async def _ask_market(self, endpoint: Endpoint, symbol: str, parameters: Parameters) -> Answer:
+        base, quote = symbols.split(symbol, self.name)
+        with self.symbol_known(symbol, UNKNOWN_SYMBOL):
+            return await self.ask(endpoint, {"symbol": base + quote, **parameters})
 
 
 def parse_server_time(body: bytes) -> float:
     """Return the server's time in seconds."""
-    value = decode(body, TITLE, TIME.path)
-    if not isinstance(value, dict):
-        malformed(TITLE, "its time is not an object")
-    return rows.time_ms(value.get("serverTime"), TITLE) / 1000
+    return binance_host.parse_server_time(body, TITLE, TIME.path)
 
 
 def parse_candles(body: bytes) -> list[Candle]:

@@ -1,4 +1,4 @@
-"""Bybit v5 spot (v5 documents "Integration Guidance", "Get Kline", "Get API Key Information", "Error Codes")."""
+"""Bybit v5 (v5 documents "Integration Guidance", "Get Kline", "Get API Key Information", "Error Codes")."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from typing import Any, ClassVar
 
 from crypto_pipeline.credentials import Credentials, KeyReport
 from crypto_pipeline.errors import CryptoPipelineError, ExchangeError
-from crypto_pipeline.exchanges import listing, rows, symbols
-from crypto_pipeline.exchanges.answers import NO_CODE, code_of, decode, malformed
-from crypto_pipeline.exchanges.asking import Endpoint, Signed
+from crypto_pipeline.exchanges import bybit_quotes, listing, quoting, rows, symbols
+from crypto_pipeline.exchanges.answers import NO_CODE, code_of, malformed
+from crypto_pipeline.exchanges.asking import Endpoint, Parameters, Signed
 from crypto_pipeline.exchanges.base import BaseClient
+from crypto_pipeline.exchanges.bybit_envelope import TITLE, message, result
+from crypto_pipeline.exchanges.bybit_quotes import BOOK, FUNDING, LINEAR, SPOT, TICKERS, TRADES
 from crypto_pipeline.exchanges.interface import Candle, Instrument
+from crypto_pipeline.exchanges.pages import CandlePage, RowShape
 from crypto_pipeline.exchanges.permissions import judge_bybit
+from crypto_pipeline.exchanges.quotes import Book, FundingRate, MarkPrice, OpenInterest, Quote, Trade
 from crypto_pipeline.exchanges.signing import bybit_signature
 from crypto_pipeline.transport import Answer, Budget, SlidingWindow
 
-TITLE = "Bybit"
 TIME = Endpoint("/v5/market/time")
 INSTRUMENTS = Endpoint("/v5/market/instruments-info")
 CANDLES = Endpoint("/v5/market/kline")
@@ -32,23 +35,31 @@ REJECTED = {
 }  # fmt: skip
 UNAVAILABLE = frozenset({"10000", "10014", "10016", "-1"})
 PARAMETER = "10001"
+FUNDING_ROWS = 200
 UNKNOWN_SYMBOL = "10001, symbol"
 """10001 means any wrong parameter; only its text tells which."""
 STATUS = {"Trading": "trading", "PreLaunch": "announced"}
 NUMBERS = ("open", "high", "low", "close", "volume", "turnover")
 _ELSEWHERE = (b"country", b"region", b"restricted")
+ROW = RowShape(("open_time", "open", "high", "low", "close", "volume", "quote_volume"), b'["","","","","","",""]')
 
 
 class BybitClient(BaseClient):
-    """Bybit v5, spot."""
+    """Bybit v5: spot, and what is public of linear perpetual contracts."""
 
     name = "bybit"
     title = TITLE
     host = "api.bybit.com"
-    paths = (TIME.path, INSTRUMENTS.path, CANDLES.path, PERMISSIONS.path)
+    paths = (
+        TIME.path, INSTRUMENTS.path, CANDLES.path, TRADES.path, TICKERS.path, BOOK.path, FUNDING.path, PERMISSIONS.path,
+    )  # fmt: skip
     page_minutes: ClassVar[int] = 1000
+    deepest_book = 1000
+    recent_trades: ClassVar[int] = 60
+    """How many trades one answer tells at most."""
     candle_endpoint = f"{host}{CANDLES.path}"
     instruments_endpoint = f"{host}{INSTRUMENTS.path}"
+    funding_endpoint = f"{host}{FUNDING.path}"
     time_endpoint = TIME
     permission_endpoint = PERMISSIONS
 
@@ -98,7 +109,7 @@ class BybitClient(BaseClient):
             return self.rejected(REJECTED.get(code, "not accepted"), code, only_here=code == OTHER_ADDRESS)
         if code == NO_CODE:
             return self.without_code(answer, path)
-        is_symbol = code == PARAMETER and "symbol" in _message(answer.body).lower()
+        is_symbol = code == PARAMETER and "symbol" in message(answer.body).lower()
         return self.refused(answer, path, UNKNOWN_SYMBOL if is_symbol else code)
 
     def judge(self, body: Any) -> KeyReport:
@@ -114,7 +125,7 @@ class BybitClient(BaseClient):
         answer = await self.ask(INSTRUMENTS, {"category": "spot"})
         return parse_instruments(answer.body)
 
-    async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+    async def read_page(self, symbol: str, start_ms: int, end_ms: int) -> CandlePage:
         """Return one page; both ends are inclusive, and the newest rows win if there are too many."""
         base, quote = symbols.split(symbol, self.name)
         self.check_page(start_ms, end_ms)
@@ -128,12 +139,72 @@ class BybitClient(BaseClient):
         }
         with self.symbol_known(symbol, UNKNOWN_SYMBOL):
             answer = await self.ask(CANDLES, parameters)
-        return rows.within(parse_candles(answer.body), start_ms, end_ms)
+        return CandlePage(answer.body, start_ms, end_ms, parse_candles, ROW)
+
+    async def read_trades(self, symbol: str) -> list[Trade]:
+        """Return the newest sixty trades; of spot there is no way further back."""
+        native, answer = await self._ask_spot(TRADES, symbol, {"limit": self.recent_trades})
+        return bybit_quotes.parse_trades(answer.body, native)
+
+    async def read_quote(self, symbol: str) -> Quote:
+        """Return the best bid and ask."""
+        native, answer = await self._ask_spot(TICKERS, symbol, {})
+        return bybit_quotes.parse_quote(answer.body, symbol, native)
+
+    async def read_book(self, symbol: str, levels: int) -> Book:
+        """Return the best levels."""
+        quoting.check_depth(levels, self.deepest_book, self.title)
+        native, answer = await self._ask_spot(BOOK, symbol, {"limit": levels})
+        return bybit_quotes.parse_book(answer.body, symbol, native, levels)
+
+    async def read_funding_rates(self, symbol: str, start_ms: int, end_ms: int) -> list[FundingRate]:
+        """
+        Return the rates of the range, page after page from its end; both ends of Bybit's range are inclusive.
+
+        Goes on until an answer is empty: a page that is shorter than asked for may be so for any reason.
+        """
+        quoting.check_range(start_ms, end_ms, self.title)
+        pages: list[list[FundingRate]] = []
+        last_ms = end_ms - 1
+        while last_ms >= start_ms:
+            range_ms = {"startTime": start_ms, "endTime": last_ms, "limit": FUNDING_ROWS}
+            native, answer = await self._ask_contract(FUNDING, symbol, range_ms)
+            page = bybit_quotes.parse_funding_rates(answer.body, native)
+            quoting.check_within(page, start_ms, last_ms + 1, TITLE)
+            if not page:
+                break
+            pages.append(page)
+            last_ms = page[0].time_ms - 1
+        return [rate for page in reversed(pages) for rate in page]
+
+    async def read_open_interest(self, symbol: str) -> OpenInterest:
+        """
+        Return how much is open.
+
+        From the ticker: `open-interest` tells of every fifth minute, so its newest is old, and no value.
+        """
+        native, answer = await self._ask_contract(TICKERS, symbol, {})
+        return bybit_quotes.parse_open_interest(answer.body, symbol, native)
+
+    async def read_mark_price(self, symbol: str) -> MarkPrice:
+        """Return mark and index price, and the rate that is expected to be paid next."""
+        native, answer = await self._ask_contract(TICKERS, symbol, {})
+        return bybit_quotes.parse_mark_price(answer.body, symbol, native)
+
+    async def _ask_spot(self, endpoint: Endpoint, symbol: str, parameters: Parameters) -> tuple[str, Answer]:
+        native = bybit_quotes.spot_name(*symbols.split(symbol, self.name))
+        with self.symbol_known(symbol, UNKNOWN_SYMBOL):
+            return native, await self.ask(endpoint, {"category": SPOT, "symbol": native, **parameters})
+
+    async def _ask_contract(self, endpoint: Endpoint, symbol: str, parameters: Parameters) -> tuple[str, Answer]:
+        native = bybit_quotes.contract_name(*symbols.split(symbol, self.name))
+        with self.contract_known(symbol, UNKNOWN_SYMBOL):
+            return native, await self.ask(endpoint, {"category": LINEAR, "symbol": native, **parameters})
 
 
 def parse_server_time(body: bytes) -> float:
     """Return the server's time in seconds."""
-    nanoseconds = rows.whole(_result(body, TIME.path).get("timeNano"), TITLE, "timeNano")
+    nanoseconds = rows.whole(result(body, TIME.path).get("timeNano"), TITLE, "timeNano")
     return rows.time_ms(nanoseconds // 1_000_000, TITLE) / 1000
 
 
@@ -144,10 +215,10 @@ def parse_candles(body: bytes) -> list[Candle]:
     Seven columns: start, open, high, low, close, volume (base), turnover (quote). Inverse contracts
     have them the other way round and are refused.
     """
-    result = _result(body, CANDLES.path)
-    if result.get("category") == "inverse":
+    found = result(body, CANDLES.path)
+    if found.get("category") == "inverse":
         malformed(TITLE, "its volumes are those of an inverse contract")
-    return rows.parsed(rows.rows_of(result.get("list"), TITLE, 7), _candle, TITLE)
+    return rows.parsed(rows.rows_of(found.get("list"), TITLE, 7), _candle, TITLE)
 
 
 def _candle(row: Any) -> Candle:
@@ -157,10 +228,10 @@ def _candle(row: Any) -> Candle:
 
 def parse_instruments(body: bytes) -> list[Instrument]:
     """Return the spot markets of an instruments-info answer, sorted by canonical symbol."""
-    result = _result(body, INSTRUMENTS.path)
-    if result.get("nextPageCursor"):
+    found = result(body, INSTRUMENTS.path)
+    if found.get("nextPageCursor"):
         malformed(TITLE, "its spot markets come in pages")
-    return listing.parsed(result.get("list"), _instrument, TITLE)
+    return listing.parsed(found.get("list"), _instrument, TITLE)
 
 
 def _instrument(entry: listing.Entry) -> Instrument:
@@ -180,19 +251,3 @@ def _instrument(entry: listing.Entry) -> Instrument:
         minimum_notional=listing.increment(lots, "minOrderAmt", TITLE),
         listed_at=listing.moment(entry.get("launchTime")),
     )
-
-
-def _result(body: bytes, endpoint: str) -> dict[str, Any]:
-    value = decode(body, TITLE, endpoint)
-    envelope = value if isinstance(value, dict) else {}
-    result = envelope.get("result")
-    if envelope.get("retCode") != 0 or not isinstance(result, dict):
-        malformed(TITLE, "there is no result")
-    return result
-
-
-def _message(body: bytes) -> str:
-    """Return retMsg, to look for a word in it; it is never shown."""
-    value = decode(body, TITLE, "")
-    message = value.get("retMsg") if isinstance(value, dict) else None
-    return message if isinstance(message, str) else ""

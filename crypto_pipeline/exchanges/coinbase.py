@@ -14,13 +14,15 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from crypto_pipeline.credentials import Credentials, KeyReport
-from crypto_pipeline.errors import CryptoPipelineError, RejectedKeyError, UnprovenKeyError
-from crypto_pipeline.exchanges import listing, rows, symbols
+from crypto_pipeline.errors import CryptoPipelineError, UnprovenKeyError
+from crypto_pipeline.exchanges import coinbase_quotes, listing, quoting, rows, symbols
 from crypto_pipeline.exchanges.answers import decode, malformed
-from crypto_pipeline.exchanges.asking import Endpoint, Signed
+from crypto_pipeline.exchanges.asking import Endpoint, Parameters, Signed
 from crypto_pipeline.exchanges.base import BaseClient
 from crypto_pipeline.exchanges.interface import Candle, Instrument
+from crypto_pipeline.exchanges.pages import CandlePage, RowShape
 from crypto_pipeline.exchanges.permissions import judge_coinbase
+from crypto_pipeline.exchanges.quotes import Book, Quote, Trade
 from crypto_pipeline.exchanges.signing import coinbase_token, load_private_key
 from crypto_pipeline.transport import Answer, Budget, TokenBucket
 
@@ -30,10 +32,19 @@ TIME = Endpoint(f"{ROOT}/time")
 PERMISSIONS = Endpoint(f"{ROOT}/key_permissions")
 PUBLIC_PRODUCTS = f"{ROOT}/market/products"
 SIGNED_PRODUCTS = f"{ROOT}/products"
+PUBLIC_BOOK = f"{ROOT}/market/product_book"
+SIGNED_BOOK = f"{ROOT}/product_book"
 STATUS = {"online": "trading", "new": "announced"}
 UNKNOWN_SYMBOL = "product"
 NUMBERS = ("open", "high", "low", "close", "volume")
 _ELSEWHERE = (b"country", b"region", b"restricted")
+ROW = RowShape(
+    ("open_time", "low", "high", "open", "close", "volume"),
+    b'{"start":"","low":"","high":"","open":"","close":"","volume":""}',
+    labels=(b'"start":', b'"low":', b'"high":', b'"open":', b'"close":', b'"volume":'),
+    unit_ms=1000,
+)
+"""Of Advanced Trade."""
 
 
 class CoinbaseClient(BaseClient):
@@ -49,10 +60,14 @@ class CoinbaseClient(BaseClient):
         f"{PUBLIC_PRODUCTS}/",
         SIGNED_PRODUCTS,
         f"{SIGNED_PRODUCTS}/",
+        PUBLIC_BOOK,
+        SIGNED_BOOK,
     )
     page_minutes: ClassVar[int] = 300
     candle_endpoint = f"{host}{SIGNED_PRODUCTS}/{{product_id}}/candles"
     instruments_endpoint = f"{host}{SIGNED_PRODUCTS}"
+    deepest_book = coinbase_quotes.MOST_LEVELS
+    refuses_good_keys = True  # valid tokens, now and then
     omits_empty_minutes = True
     time_endpoint = TIME
     permission_endpoint = PERMISSIONS
@@ -118,16 +133,6 @@ class CoinbaseClient(BaseClient):
             return self.region_blocked(answer, path)
         return self.forbidden(answer, path)
 
-    async def _ask_once(self, endpoint: Endpoint, query: str, credentials: Credentials | None) -> Answer:
-        """Ask once more after a 401 to a proved key: valid tokens are refused now and then."""
-        try:
-            return await super()._ask_once(endpoint, query, credentials)
-        except RejectedKeyError:
-            if credentials is None or self._gate is None or not self._gate.is_open:
-                raise
-            self._retries += 1
-            return await super()._ask_once(endpoint, query, credentials)
-
     def judge(self, body: Any) -> KeyReport:
         """See `permissions.judge_coinbase`."""
         return judge_coinbase(body)
@@ -141,7 +146,7 @@ class CoinbaseClient(BaseClient):
         answer = await self.ask_with_key(self._products(), {"product_type": "SPOT"})
         return parse_instruments(answer.body)
 
-    async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+    async def read_page(self, symbol: str, start_ms: int, end_ms: int) -> CandlePage:
         """Return one page; both ends are seconds and inclusive, and 300 minutes are the most."""
         symbols.split(symbol, self.name)
         self.check_page(start_ms, end_ms)
@@ -153,7 +158,35 @@ class CoinbaseClient(BaseClient):
         }
         with self.symbol_known(symbol, UNKNOWN_SYMBOL):
             answer = await self.ask_with_key(self._products(f"/{symbol}/candles"), parameters)
-        return rows.within(parse_candles(answer.body), start_ms, end_ms)
+        return CandlePage(answer.body, start_ms, end_ms, parse_candles, ROW)
+
+    async def read_trades(self, symbol: str) -> list[Trade]:
+        """Return the newest thousand trades."""
+        symbols.split(symbol, self.name)
+        answer = await self._ask_product(
+            self._products(f"/{symbol}/ticker"), symbol, {"limit": coinbase_quotes.MOST_TRADES}
+        )
+        return coinbase_quotes.parse_trades(answer.body)
+
+    async def read_quote(self, symbol: str) -> Quote:
+        """Return the best bid and ask."""
+        answer = await self._ask_book(symbol, 1)
+        return coinbase_quotes.parse_quote(answer.body, symbol)
+
+    async def read_book(self, symbol: str, levels: int) -> Book:
+        """Return the best levels."""
+        quoting.check_depth(levels, self.deepest_book, self.title)
+        answer = await self._ask_book(symbol, levels)
+        return coinbase_quotes.parse_book(answer.body, symbol, levels)
+
+    async def _ask_book(self, symbol: str, levels: int) -> Answer:
+        symbols.split(symbol, self.name)
+        endpoint = Endpoint(SIGNED_BOOK if self._credentials else PUBLIC_BOOK)
+        return await self._ask_product(endpoint, symbol, {"product_id": symbol, "limit": levels})
+
+    async def _ask_product(self, endpoint: Endpoint, symbol: str, parameters: Parameters) -> Answer:
+        with self.symbol_known(symbol, UNKNOWN_SYMBOL):
+            return await self.ask_with_key(endpoint, parameters)
 
     def _products(self, rest: str = "") -> Endpoint:
         return Endpoint(f"{SIGNED_PRODUCTS if self._credentials else PUBLIC_PRODUCTS}{rest}")

@@ -9,7 +9,8 @@ from crypto_pipeline.errors import CryptoPipelineError
 from crypto_pipeline.exchanges import symbols
 from crypto_pipeline.exchanges.asking import Endpoint, Signed
 from crypto_pipeline.exchanges.base import BaseClient
-from crypto_pipeline.exchanges.interface import Candle, Instrument
+from crypto_pipeline.exchanges.interface import Instrument
+from crypto_pipeline.exchanges.pages import CandlePage
 from crypto_pipeline.exchanges.permissions import judge_huggingface
 from crypto_pipeline.transport import Answer, Budget, TokenBucket
 
@@ -61,7 +62,7 @@ class HuggingFaceClient(BaseClient):
         """Return nothing: the Hub has no markets."""
         return []
 
-    async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+    async def read_page(self, symbol: str, start_ms: int, end_ms: int) -> CandlePage:
         """Refuse: the Hub has no markets."""
         del start_ms, end_ms
         raise symbols.unknown(symbol, exchange=self.name, title=self.title)

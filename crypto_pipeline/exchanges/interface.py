@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from crypto_pipeline.credentials import KeyReport
+
+if TYPE_CHECKING:
+    from crypto_pipeline.exchanges.pages import CandlePage
 
 
 class Candle(NamedTuple):
@@ -84,7 +87,7 @@ class ExchangeClient(Protocol):
 
     @property
     def page_minutes(self) -> int:
-        """The widest range, in minutes, that one `read_candles` may ask for."""
+        """The widest range, in minutes, that one `read_page` may ask for."""
         ...
 
     @property
@@ -124,6 +127,10 @@ class ExchangeClient(Protocol):
         ...
 
     async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """Return what `read_page` gives, as records."""
+        ...
+
+    async def read_page(self, symbol: str, start_ms: int, end_ms: int) -> CandlePage:
         """
         Return the 1-minute candles of a canonical symbol with `start_ms <= open time < end_ms`, oldest first.
 

@@ -1,4 +1,9 @@
-"""OKX v5 spot (v5 manual "REST Authentication", "Get candlesticks", "Get account configuration", "Error code")."""
+"""
+OKX v5: spot markets and their linear perpetual contracts.
+
+Read the v5 manual, "REST Authentication", "Get candlesticks", "Get account configuration" and "Error code". How
+trades, quotes, books and contracts are read from its answers is in `okx_quotes.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,18 @@ from typing import Any, ClassVar
 
 from crypto_pipeline.credentials import Credentials, KeyReport
 from crypto_pipeline.errors import CryptoPipelineError, ExchangeError
-from crypto_pipeline.exchanges import listing, rows, symbols
-from crypto_pipeline.exchanges.answers import NO_CODE, code_of, decode, malformed
-from crypto_pipeline.exchanges.asking import Endpoint, Signed
+from crypto_pipeline.exchanges import listing, okx_quotes, quoting, rows, symbols
+from crypto_pipeline.exchanges.answers import NO_CODE, code_of, malformed
+from crypto_pipeline.exchanges.asking import Endpoint, Parameters, Signed
 from crypto_pipeline.exchanges.base import BaseClient
 from crypto_pipeline.exchanges.interface import Candle, Instrument
+from crypto_pipeline.exchanges.okx_envelope import NO_DATA, TITLE, data_of
+from crypto_pipeline.exchanges.pages import CandlePage, RowShape
 from crypto_pipeline.exchanges.permissions import judge_okx
+from crypto_pipeline.exchanges.quotes import Book, FundingRate, MarkPrice, OpenInterest, Quote, Trade
 from crypto_pipeline.exchanges.signing import okx_signature, okx_timestamp
 from crypto_pipeline.transport import Answer, Budget, SlidingWindow
 
-TITLE = "OKX"
 TIME = Endpoint("/api/v5/public/time", counted_as="time")
 INSTRUMENTS = Endpoint("/api/v5/public/instruments", counted_as="instruments")
 RECENT = Endpoint("/api/v5/market/candles", counted_as="candles")
@@ -35,27 +42,41 @@ REJECTED = {
 }  # fmt: skip
 UNAVAILABLE = frozenset({"50001", "50004", "50013", "50026", "50046"})
 REGION, ADDRESS = "50051", "50121"
-UNKNOWN_SYMBOL, NO_DATA = "51001", "52000"
+UNKNOWN_SYMBOL = "51001"
 NUMBERS = ("open", "high", "low", "close", "vol", "volCcyQuote")
 STATUS = {"live": "trading", "preopen": "announced"}
+ROW = RowShape(
+    ("open_time", "open", "high", "low", "close", "volume", "", "quote_volume", "finished"),
+    b'["","","","","","","","",""]',
+)
 
 
 class OkxClient(BaseClient):
-    """OKX v5, spot."""
+    """OKX v5, spot and linear perpetual contracts."""
 
     name = "okx"
     title = TITLE
     host = "www.okx.com"
-    paths = (TIME.path, INSTRUMENTS.path, RECENT.path, HISTORY.path, PERMISSIONS.path)
+    paths = (
+        TIME.path,
+        INSTRUMENTS.path,
+        RECENT.path,
+        HISTORY.path,
+        PERMISSIONS.path,
+        *okx_quotes.SPOT_PATHS,
+        *okx_quotes.PERPETUAL_PATHS,
+    )
     page_minutes: ClassVar[int] = 300
     candle_endpoint = f"{host}{HISTORY.path}"
     instruments_endpoint = f"{host}{INSTRUMENTS.path}"
+    funding_endpoint = f"{host}{okx_quotes.FUNDING_HISTORY.path}"
+    deepest_book = okx_quotes.MOST_LEVELS
     time_endpoint = TIME
     permission_endpoint = PERMISSIONS
 
     def build_budget(self) -> Budget:
-        """Each endpoint has its own limit in 2 s, per address; for most it is 20."""
-        own = {"candles": 40, "time": 10, "config": 5}
+        """Each endpoint has its own limit in 2 s, per address, and some per contract too; for most it is 20."""
+        own = {"candles": 40, "time": 10, "config": 5, **okx_quotes.LIMITS}
         return SlidingWindow(20, 2, allowed_for=own, clock=self._monotonic, sleep=self._sleep)
 
     def sign(self, endpoint: Endpoint, query: str, credentials: Credentials, *, now: float) -> Signed:
@@ -107,7 +128,7 @@ class OkxClient(BaseClient):
         answer = await self.ask(INSTRUMENTS, {"instType": "SPOT"})
         return parse_instruments(answer.body)
 
-    async def read_candles(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+    async def read_page(self, symbol: str, start_ms: int, end_ms: int) -> CandlePage:
         """Return one page; both cursors are exclusive, `after` is the later end."""
         symbols.split(symbol, self.name)
         self.check_page(start_ms, end_ms)
@@ -123,12 +144,72 @@ class OkxClient(BaseClient):
         recent = start_ms >= now.timestamp() * 1000 - RECENT_MS
         with self.symbol_known(symbol, UNKNOWN_SYMBOL):
             answer = await self.ask(RECENT if recent else HISTORY, parameters)
-        return rows.within(parse_candles(answer.body), start_ms, end_ms)
+        return CandlePage(answer.body, start_ms, end_ms, parse_candles, ROW)
+
+    async def read_trades(self, symbol: str) -> list[Trade]:
+        """Return the newest five hundred trades."""
+        answer = await self._ask_spot(okx_quotes.TRADES, symbol, {"limit": okx_quotes.MOST_TRADES})
+        return okx_quotes.parse_trades(answer.body, symbol)
+
+    async def read_quote(self, symbol: str) -> Quote:
+        """Return the best bid and ask."""
+        answer = await self._ask_spot(okx_quotes.TICKER, symbol, {})
+        return okx_quotes.parse_quote(answer.body, symbol)
+
+    async def read_book(self, symbol: str, levels: int) -> Book:
+        """Return the best levels."""
+        quoting.check_depth(levels, self.deepest_book, self.title)
+        answer = await self._ask_spot(okx_quotes.BOOKS, symbol, {"sz": levels})
+        return okx_quotes.parse_book(answer.body, symbol, levels)
+
+    async def _ask_spot(self, endpoint: Endpoint, symbol: str, parameters: Parameters) -> Answer:
+        symbols.split(symbol, self.name)
+        with self.symbol_known(symbol, UNKNOWN_SYMBOL):
+            return await self.ask(endpoint, {"instId": symbol, **parameters})
+
+    async def read_funding_rates(self, symbol: str, start_ms: int, end_ms: int) -> list[FundingRate]:
+        """
+        Return the rates that were paid in a range; OKX tells those of the last three months.
+
+        From page to page back, to one that is empty or begins before the range: how many rows a full page has was
+        changed more than once. The cursor `after` is exclusive, so no row comes twice.
+        """
+        quoting.check_range(start_ms, end_ms, self.title)
+        found: list[FundingRate] = []
+        before_ms = end_ms
+        while before_ms > start_ms:
+            parameters: Parameters = {"after": before_ms, "limit": okx_quotes.MOST_RATES}
+            answer = await self._ask_contract(okx_quotes.FUNDING_HISTORY, symbol, parameters)
+            page = okx_quotes.parse_funding_rates(answer.body, okx_quotes.contract_of(symbol))
+            if not page:
+                break
+            # A cursor that is not kept would have no end.
+            quoting.check_within(page, 0, before_ms, self.title)
+            found, before_ms = page + found, page[0].time_ms
+        return [rate for rate in found if rate.time_ms >= start_ms]
+
+    async def read_open_interest(self, symbol: str) -> OpenInterest:
+        """Return how much is open, in base currency."""
+        answer = await self._ask_contract(okx_quotes.OPEN_INTEREST, symbol, {"instType": "SWAP"})
+        return okx_quotes.parse_open_interest(answer.body, symbol)
+
+    async def read_mark_price(self, symbol: str) -> MarkPrice:
+        """Return mark and index price, and what is paid next: OKX tells each in another place."""
+        mark = await self._ask_contract(okx_quotes.MARK_PRICE, symbol, {"instType": "SWAP"})
+        index = await self.ask(okx_quotes.INDEX, {"instId": symbol})
+        funding = await self._ask_contract(okx_quotes.FUNDING, symbol, {})
+        return okx_quotes.parse_mark_price(mark.body, index.body, funding.body, symbol)
+
+    async def _ask_contract(self, endpoint: Endpoint, symbol: str, parameters: Parameters) -> Answer:
+        symbols.split(symbol, self.name)
+        contract = okx_quotes.contract_of(symbol)
+        with self.contract_known(symbol, UNKNOWN_SYMBOL):
+            return await self.ask(okx_quotes.each(endpoint, contract), {"instId": contract, **parameters})
 
 
 def parse_server_time(body: bytes) -> float:
     """Return the server's time in seconds."""
-    found = _data(body, TIME.path)
+    found = data_of(body, TIME.path)
     if len(found) != 1 or not isinstance(found[0], dict):
         malformed(TITLE, "its time is not one object")
     return rows.time_ms(found[0].get("ts"), TITLE) / 1000
@@ -141,7 +222,7 @@ def parse_candles(body: bytes) -> list[Candle]:
     Nine texts: time, open, high, low, close, vol, volCcy, volCcyQuote, confirm. For spot, `vol` is
     in base currency and `volCcyQuote` in quote currency; `confirm` is 1 when the bar is over.
     """
-    return rows.parsed(rows.rows_of(_data(body, HISTORY.path), TITLE, 9), _candle, TITLE)
+    return rows.parsed(rows.rows_of(data_of(body, HISTORY.path), TITLE, 9), _candle, TITLE)
 
 
 def _candle(row: Any) -> Candle:
@@ -155,7 +236,7 @@ def _candle(row: Any) -> Candle:
 
 def parse_instruments(body: bytes) -> list[Instrument]:
     """Return the spot instruments of an instruments answer, sorted by canonical symbol."""
-    return listing.parsed(_data(body, INSTRUMENTS.path), _instrument, TITLE)
+    return listing.parsed(data_of(body, INSTRUMENTS.path), _instrument, TITLE)
 
 
 def _instrument(entry: listing.Entry) -> Instrument:
@@ -173,12 +254,3 @@ def _instrument(entry: listing.Entry) -> Instrument:
         minimum_quantity=listing.increment(entry, "minSz", TITLE),
         listed_at=listing.moment(entry.get("listTime")),
     )
-
-
-def _data(body: bytes, endpoint: str) -> list[Any]:
-    value = decode(body, TITLE, endpoint)
-    envelope = value if isinstance(value, dict) else {}
-    found = envelope.get("data")
-    if envelope.get("code") not in ("0", NO_DATA) or not isinstance(found, list):
-        malformed(TITLE, "there is no data")
-    return found

@@ -143,13 +143,23 @@ class Refusals:
         return None if answer.body.lstrip()[:1] in {b"{", b"["} else self.without_code(answer, endpoint)
 
     @contextmanager
-    def symbol_known(self, symbol: str, code: str) -> Iterator[None]:
-        """Turn a refusal with `code` into the sentence about the symbol that was asked for."""
+    def symbol_known(self, symbol: str, *codes: str) -> Iterator[None]:
+        """Turn a refusal with one of the codes into the sentence about the symbol that was asked for."""
         try:
             yield
         except RequestRefusedError as error:
-            if error.code == code:
+            if error.code in codes:
                 raise symbols.unknown(symbol, exchange=self.name, title=self.title) from None
+            raise
+
+    @contextmanager
+    def contract_known(self, symbol: str, *codes: str) -> Iterator[None]:
+        """Turn a refusal with one of the codes into the sentence about the perpetual contract that was asked for."""
+        try:
+            yield
+        except RequestRefusedError as error:
+            if error.code in codes:
+                raise symbols.without_contract(symbol, exchange=self.name, title=self.title) from None
             raise
 
 

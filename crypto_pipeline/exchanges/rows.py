@@ -56,6 +56,18 @@ def number(value: Any, exchange: str, what: str) -> Decimal:
     return _checked(Decimal(value), exchange, what)
 
 
+def signed(value: Any, exchange: str, what: str) -> Decimal:
+    """Return an exact, finite number of either sign: a rate may be below zero, a price never is."""
+    is_negative, size = False, value
+    if isinstance(value, str):
+        is_negative, size = value.startswith("-"), value.removeprefix("-")
+    elif type(value) is int or isinstance(value, Decimal):
+        # Neither constructor nor copies round; the operators would, to 28 digits.
+        is_negative, size = Decimal(value).is_signed(), Decimal(value).copy_abs()
+    found = number(size, exchange, what)
+    return found.copy_negate() if is_negative else found
+
+
 def _checked(found: Decimal, exchange: str, what: str) -> Decimal:
     """Refuse what is no price or amount; a billion zeros in an exponent would fill the memory later."""
     if not found.is_finite() or found.is_signed() or not _is_of_this_world(found):

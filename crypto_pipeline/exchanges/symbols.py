@@ -27,3 +27,12 @@ def unknown(symbol: str, *, exchange: str, title: str) -> UnknownSymbolError:
     """Return the error for a symbol that the exchange does not list."""
     msg = f"{title} does not list {symbol}. Correct CRYPTO_PIPELINE_SYMBOLS; the asset {exchange}/instruments has all."
     return UnknownSymbolError(msg, exchange=exchange)
+
+
+def without_contract(symbol: str, *, exchange: str, title: str) -> UnknownSymbolError:
+    """Return the error for a symbol that the exchange has no linear perpetual contract for."""
+    msg = (
+        f"{title} has no perpetual contract for {symbol}. Leave it out of the symbols whose perpetual contracts are "
+        "read; some are traded under another name, a thousand coins at a time."
+    )
+    return UnknownSymbolError(msg, exchange=exchange)

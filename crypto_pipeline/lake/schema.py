@@ -52,7 +52,8 @@ class DataSet:
     wide_variant: str | None = None
 
 
-def _field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
+def described(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
+    """Return a column with its meaning, which stands in the files too."""
     return pa.field(name, kind, nullable=nullable, metadata={"description": meaning})
 
 
@@ -60,16 +61,16 @@ def _candles(price: pa.DataType, quantity: pa.DataType, value: pa.DataType) -> p
     base, quote = "in base currency", "in quote currency"
     return pa.schema(
         [
-            _field("open_time", MOMENT, "When the minute began; the candle covers 60 s from here."),
-            _field("open", price, f"First price, {quote}."),
-            _field("high", price, f"Highest price, {quote}."),
-            _field("low", price, f"Lowest price, {quote}."),
-            _field("close", price, f"Last price, {quote}."),
-            _field("volume", quantity, f"Traded quantity {base}."),
-            _field("quote_volume", value, f"Traded value {quote}; or null.", nullable=True),
-            _field("trades", pa.int64(), "Number of trades; or null.", nullable=True),
-            _field("taker_buy_volume", quantity, f"What takers bought of volume, {base}, or null.", nullable=True),
-            _field(
+            described("open_time", MOMENT, "When the minute began; the candle covers 60 s from here."),
+            described("open", price, f"First price, {quote}."),
+            described("high", price, f"Highest price, {quote}."),
+            described("low", price, f"Lowest price, {quote}."),
+            described("close", price, f"Last price, {quote}."),
+            described("volume", quantity, f"Traded quantity {base}."),
+            described("quote_volume", value, f"Traded value {quote}; or null.", nullable=True),
+            described("trades", pa.int64(), "Number of trades; or null.", nullable=True),
+            described("taker_buy_volume", quantity, f"What takers bought of volume, {base}, or null.", nullable=True),
+            described(
                 "taker_buy_quote_volume", value, f"What takers bought of quote_volume, {quote}; or null.",
                 nullable=True,
             ),
@@ -99,17 +100,17 @@ INSTRUMENTS: Final = DataSet(
     "instruments",
     pa.schema(
         [
-            _field("symbol", pa.string(), "Canonical, such as BTC-USDT."),
-            _field("native", pa.string(), "As the exchange writes it."),
-            _field("base", pa.string(), "What is traded."),
-            _field("quote", pa.string(), "What it is paid in."),
-            _field("status", pa.string(), "trading, halted or announced."),
-            _field("native_status", pa.string(), "The exchange's own word for it."),
-            _field("price_increment", WIDE, "Smallest step of a price; or null.", nullable=True),
-            _field("quantity_increment", WIDE, "Smallest step of a quantity; or null.", nullable=True),
-            _field("minimum_quantity", WIDE, "Smallest order in base currency; or null.", nullable=True),
-            _field("minimum_notional", WIDE, "Smallest order in quote currency; or null.", nullable=True),
-            _field("listed_at", MOMENT, "When trading began, where the exchange says.", nullable=True),
+            described("symbol", pa.string(), "Canonical, such as BTC-USDT."),
+            described("native", pa.string(), "As the exchange writes it."),
+            described("base", pa.string(), "What is traded."),
+            described("quote", pa.string(), "What it is paid in."),
+            described("status", pa.string(), "trading, halted or announced."),
+            described("native_status", pa.string(), "The exchange's own word for it."),
+            described("price_increment", WIDE, "Smallest step of a price; or null.", nullable=True),
+            described("quantity_increment", WIDE, "Smallest step of a quantity; or null.", nullable=True),
+            described("minimum_quantity", WIDE, "Smallest order in base currency; or null.", nullable=True),
+            described("minimum_notional", WIDE, "Smallest order in quote currency; or null.", nullable=True),
+            described("listed_at", MOMENT, "When trading began, where the exchange says.", nullable=True),
         ]
     ),
     {},

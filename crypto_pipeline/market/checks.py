@@ -67,19 +67,24 @@ def find_gaps(times: Sequence[int], start_ms: int, end_ms: int) -> tuple[Gap, ..
 
 def find_problems(table: pa.Table, start_ms: int, end_ms: int) -> tuple[str, ...]:
     """Return what is wrong with candles of the range, each with the first minute it is wrong at."""
-    return (*_wrong_times(open_times(table), start_ms, end_ms), *_wrong_values(table))
+    return (*_wrong_times(table["open_time"].cast(pa.int64()), start_ms, end_ms), *_wrong_values(table))
 
 
-def _wrong_times(times: Sequence[int], start_ms: int, end_ms: int) -> Iterator[str]:
-    outside = next((time for time in times if not start_ms <= time < end_ms), None)
-    if outside is not None:
-        yield f"{_named(outside)} is outside of the range that was asked for"
-    uneven = next((time for time in times if time % MINUTE_MS), None)
-    if uneven is not None:
-        yield f"{_named(uneven)} does not begin with a minute"
-    falling = next((right for left, right in pairwise(times) if right <= left), None)
-    if falling is not None:
-        yield f"{_named(falling)} stands twice or does not follow the one before it"
+def _wrong_times(times: pa.ChunkedArray, start_ms: int, end_ms: int) -> Iterator[str]:
+    outside = pc.or_(pc.less(times, start_ms), pc.greater_equal(times, end_ms))
+    if (time := _first_where(times, outside)) is not None:
+        yield f"{_named(time)} is outside of the range that was asked for"
+    minutes = pc.multiply(pc.divide(times, MINUTE_MS), MINUTE_MS)
+    if (time := _first_where(times, pc.not_equal(times, minutes))) is not None:
+        yield f"{_named(time)} does not begin with a minute"
+    follows = times.slice(1)
+    if (time := _first_where(follows, pc.less_equal(follows, times.slice(0, len(follows))))) is not None:
+        yield f"{_named(time)} stands twice or does not follow the one before it"
+
+
+def _first_where(times: pa.ChunkedArray, broken: pa.ChunkedArray) -> int | None:
+    index = pc.index(broken, pa.scalar(value=True)).as_py()
+    return None if index < 0 else times[index].as_py()
 
 
 def _wrong_values(table: pa.Table) -> Iterator[str]:

@@ -16,10 +16,12 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from crypto_pipeline.errors import CorruptFileError, InconsistentDataError
-from crypto_pipeline.exchanges import Candle, ExchangeClient, Usage
-from crypto_pipeline.lake import CANDLES, CANDLES_WIDE, LocalLake, Partition, Provenance, Stored, build_table
+from crypto_pipeline.exchanges import Candle, CandlePage, ExchangeClient, Usage
+from crypto_pipeline.exchanges.pages import FINISHED, TIME, read_together
+from crypto_pipeline.lake import CANDLES, CANDLES_WIDE, DataSet, LocalLake, Partition, Provenance, Stored, build_table
 from crypto_pipeline.market.checks import Gap, find_gaps, find_problems, open_times
 from crypto_pipeline.market.months import MINUTE_MS, last_closed_ms, moment, month_bounds, pages
 
@@ -129,10 +131,14 @@ async def ingest_month(
         progress(Progress(symbol, month, done_ms // MINUTE_MS, (until_ms - start_ms) // MINUTE_MS))
 
     tell(plan.begin_ms - start_ms)
-    fetched = await _fetch(client, symbol, plan.begin_ms, until_ms, lambda ms: tell(plan.begin_ms - start_ms + ms))
-    candles, until_ms = _finished(fetched, until_ms, whose=f"{client.name} {symbol}")
-    table = _joined(plan, candles, partition, whose=f"{client.name} {symbol}")
-    _check(table, start_ms, until_ms, whose=f"{client.name} {symbol} {month}")
+    whose = f"{client.name} {symbol}"
+    bounds = (plan.begin_ms, until_ms)
+    found = await _fetch(client, symbol, bounds, lambda ms: tell(plan.begin_ms - start_ms + ms))
+    fetched = _read(found, partition.data_set, whose=whose)
+    fresh, until_ms = _finished(fetched, until_ms, whose=whose)
+    # One chunk, so that the bytes do not depend on how the month was put together.
+    table = (pa.concat_tables([plan.kept, fresh]) if plan.kept else fresh).combine_chunks()
+    _check(table, start_ms, until_ms, whose=f"{whose} {month}")
     stored = None
     if table.num_rows:
         source = Provenance(client.name, client.candle_endpoint, _text(start_ms), _text(until_ms))
@@ -181,52 +187,71 @@ def _plan(lake: LocalLake, partition: Partition, start_ms: int, *, is_update: bo
 
 
 async def _fetch(
-    client: ExchangeClient, symbol: str, begin_ms: int, until_ms: int, tell: Callable[[int], None]
-) -> list[Candle]:
-    """Return all candles of the range, oldest first; the first page that fails stops the others."""
+    client: ExchangeClient, symbol: str, bounds_ms: tuple[int, int], tell: Callable[[int], None]
+) -> list[CandlePage]:
+    """Return all pages of the range, oldest first; the first page that fails stops the others."""
     turns = asyncio.Semaphore(PAGES_IN_FLIGHT)
     done_ms = 0
 
-    async def page(start_ms: int, end_ms: int) -> list[Candle]:
+    async def page(start_ms: int, end_ms: int) -> CandlePage:
         nonlocal done_ms
         async with turns:
-            found = await client.read_candles(symbol, start_ms, end_ms)
+            found = await client.read_page(symbol, start_ms, end_ms)
         done_ms += end_ms - start_ms
         tell(done_ms)
         return found
 
-    tasks = [asyncio.ensure_future(page(*bounds)) for bounds in pages(begin_ms, until_ms, client.page_minutes)]
+    tasks = [asyncio.ensure_future(page(*bounds)) for bounds in pages(*bounds_ms, client.page_minutes)]
     try:
-        return [candle for found in await asyncio.gather(*tasks) for candle in found]
+        return list(await asyncio.gather(*tasks))
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _finished(candles: Sequence[Candle], until_ms: int, *, whose: str) -> tuple[list[Candle], int]:
+def _read(found: Sequence[CandlePage], data_set: DataSet, *, whose: str) -> pa.Table:
+    """Return the rows of all pages as a table of the data set, with the column `finished` behind it."""
+    table = read_together(found, data_set.schema)
+    if table is None:
+        table = pa.concat_tables([_none(data_set), *(_rows_of(page, data_set, whose=whose) for page in found)])
+    return table
+
+
+def _rows_of(page: CandlePage, data_set: DataSet, *, whose: str) -> pa.Table:
+    """Return one page, read row by row if there is something about it."""
+    table = page.columns(data_set.schema)
+    if table is not None:
+        return table
+    candles = page.candles()
+    values = list(zip(*candles, strict=True)) or [()] * len(Candle._fields)
+    columns = dict(zip((TIME, *Candle._fields[1:]), values, strict=True))
+    finished = pa.array([None if flag is None else int(flag) for flag in columns.pop(FINISHED)], pa.int8())
+    return build_table(data_set, columns, whose=whose).append_column(FINISHED, finished)
+
+
+def _none(data_set: DataSet) -> pa.Table:
+    return data_set.schema.append(pa.field(FINISHED, pa.int8())).empty_table()
+
+
+def _finished(table: pa.Table, until_ms: int, *, whose: str) -> tuple[pa.Table, int]:
     """
     Return the candles that are over, and up to where they are.
 
     An exchange may flag the last minutes as unfinished although its clock says that they are over;
     they are left for the next update. A flag further back is a contradiction.
     """
-    first_ms = next((candle.open_time_ms for candle in candles if candle.finished is False), until_ms)
+    index = pc.index(table[FINISHED], pa.scalar(0, pa.int8())).as_py()
+    over = table.drop_columns([FINISHED])
+    if index < 0:
+        return over, until_ms
+    first_ms = open_times(over.slice(index, 1))[0]
     if first_ms < until_ms - ASKED_AGAIN_MS:
         msg = (
             f"{whose}: a candle of {moment(first_ms):%Y-%m-%d %H:%M} UTC is said to be unfinished; nothing was stored."
         )
         raise InconsistentDataError(msg)
-    return [candle for candle in candles if candle.open_time_ms < first_ms], first_ms
-
-
-def _joined(plan: _Plan, candles: Sequence[Candle], partition: Partition, *, whose: str) -> pa.Table:
-    """Return what is kept of the file, followed by the new candles."""
-    values = list(zip(*candles, strict=True)) or [()] * len(Candle._fields)
-    columns = dict(zip(("open_time", *Candle._fields[1:]), values, strict=True))
-    fresh = build_table(partition.data_set, columns, whose=whose)
-    # One chunk, so that the bytes do not depend on how the month was put together.
-    return pa.concat_tables([plan.kept, fresh]).combine_chunks() if plan.kept else fresh
+    return over.filter(pc.less(over[TIME], pa.scalar(first_ms, over.schema.field(TIME).type))), first_ms
 
 
 def _check(table: pa.Table, start_ms: int, until_ms: int, *, whose: str) -> None:
@@ -251,7 +276,8 @@ def usage_since(before: Usage, after: Usage) -> Usage:
 
 def _thinned(table: pa.Table) -> tuple[float, ...]:
     step = max(1, table.num_rows // CHART_POINTS)
-    return tuple(float(value) for value in table["close"].to_pylist()[::step])
+    shown = table["close"].take(pa.array(range(0, table.num_rows, step), pa.int64()))
+    return tuple(float(value) for value in shown.to_pylist())
 
 
 def _text(milliseconds: int) -> str:

@@ -15,7 +15,7 @@ class Secret:
 
     Printing, formatting and `repr` give a mask; pickling, writing into JSON and hashing raise;
     comparison takes constant time. `reveal` is the only way to the value, and is called only
-    where a request is signed or a store is logged in to.
+    where a request is signed, a store is logged in to, or a credential is sent to be stored.
     """
 
     __slots__ = ("_value",)

@@ -1,8 +1,8 @@
 """
 The simulated Bybit v5: its routes and its limits.
 
-Read the Bybit v5 manual, "Rate limit rules". What the public routes answer is in `bybit_market.py`; signed requests
-are judged in `bybit_private.py`.
+Read the Bybit v5 manual, "Rate limit rules". What the public routes answer is in `bybit_market.py` and
+`bybit_perpetual.py`; signed requests are judged in `bybit_private.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from crypto_pipeline.sandbox import bybit_market
+from crypto_pipeline.sandbox import bybit_market, bybit_perpetual
 from crypto_pipeline.sandbox.bybit_private import authenticate, coin_information, envelope, key_information, refused
 from crypto_pipeline.sandbox.interface import Answer, Request
 from crypto_pipeline.sandbox.keys import KeyRing, SimulatedKey
@@ -40,6 +40,8 @@ ROUTES: Mapping[str, Callable[[Request, Mapping[str, str]], Answer]] = MappingPr
         "/v5/market/tickers": bybit_market.tickers,
         "/v5/market/orderbook": bybit_market.orderbook,
         "/v5/market/recent-trade": bybit_market.recent_trade,
+        "/v5/market/funding/history": bybit_perpetual.funding_history,
+        "/v5/market/open-interest": bybit_perpetual.open_interest,
         "/v5/system/status": bybit_market.system_status,
     }
 )

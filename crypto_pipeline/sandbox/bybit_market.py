@@ -2,7 +2,8 @@
 The simulated Bybit v5's public market data.
 
 Read the Bybit v5 manual, "Market". Spot and linear perpetuals are listed, both on the same made-up market; inverse
-contracts and options exist and list nothing. Routes and limits are in `bybit.py`.
+contracts and options exist and list nothing. What only perpetuals have is in `bybit_perpetual.py`, routes and limits
+are in `bybit.py`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
 
-from crypto_pipeline.sandbox import market
-from crypto_pipeline.sandbox.bars import MONDAY_MINUTES, WEEK_MINUTES, Bar, Chart
+from crypto_pipeline.sandbox import market, perpetuals
+from crypto_pipeline.sandbox.bars import MINUTE_MS, MONDAY_MINUTES, WEEK_MINUTES, Bar, Chart
+from crypto_pipeline.sandbox.bybit_input import (
+    listings,
+    read_category,
+    read_limit,
+    read_listing,
+    read_whole,
+    text,
+)
+from crypto_pipeline.sandbox.bybit_perpetual import ticker_of_perpetual
 from crypto_pipeline.sandbox.bybit_private import envelope, refused
 from crypto_pipeline.sandbox.interface import Answer, Request
-from crypto_pipeline.sandbox.quotes import Day, Level, book, last_day, newest_trades
-from crypto_pipeline.sandbox.refusal import parse_whole
+from crypto_pipeline.sandbox.quotes import Level, book, last_day, newest_trades
 from crypto_pipeline.sandbox.text import trimmed
-
-CATEGORIES = frozenset({"spot", "linear", "inverse", "option"})
-LISTED_CATEGORIES = frozenset({"spot", "linear"})
-FUNDING_INTERVAL_MINUTES = 480
 
 BARS: Mapping[str, Bar] = MappingProxyType(
     {str(minutes): Bar(minutes) for minutes in (1, 3, 5, 15, 30, 60, 120, 240, 360, 720)}
@@ -29,50 +34,10 @@ BARS: Mapping[str, Bar] = MappingProxyType(
 )
 
 
-def _text(number: Decimal) -> str:
-    return format(number.normalize(), "f")
-
-
 def server_time(request: Request, _: Mapping[str, str]) -> Answer:
     """Answer with the clock."""
     nanoseconds = request.now_ms * 1_000_000
     return envelope(request, 0, "OK", {"timeSecond": str(request.now_ms // 1000), "timeNano": str(nanoseconds)})
-
-
-def _category(request: Request, parameters: Mapping[str, str]) -> str:
-    category = parameters.get("category") or "linear"
-    if category not in CATEGORIES:
-        raise refused(request, 10001, "params error: Category is invalid")
-    return category
-
-
-def _listings(category: str) -> dict[str, market.Listing]:
-    if category not in LISTED_CATEGORIES:
-        return {}
-    return {listing.base + listing.quote: listing for listing in market.instruments("bybit")}
-
-
-def _listing(request: Request, parameters: Mapping[str, str]) -> market.Listing:
-    """Return the listing that is asked for; Bybit's symbols are upper case and nothing else."""
-    listing = _listings(_category(request, parameters)).get(parameters.get("symbol", ""))
-    if listing is None:
-        raise refused(request, 10001, "params error: Symbol Is Invalid")
-    return listing
-
-
-def _whole(request: Request, parameters: Mapping[str, str], name: str, default: int) -> int:
-    value = parameters.get(name, "")
-    number = parse_whole(value) if value else default
-    if number is None:
-        raise refused(request, 10001, f"params error: {name} is invalid")
-    return number
-
-
-def _limit(request: Request, parameters: Mapping[str, str], default: int, most: int) -> int:
-    limit = _whole(request, parameters, "limit", default)
-    if limit < 1:
-        raise refused(request, 10001, "params error: limit is invalid")
-    return min(limit, most)
 
 
 def kline(request: Request, parameters: Mapping[str, str]) -> Answer:
@@ -82,21 +47,21 @@ def kline(request: Request, parameters: Mapping[str, str]) -> Answer:
     `start` also brings the candle it falls in. With an `end`, or with neither, the newest `limit` candles are
     given; with `start` alone the ones from there on.
     """
-    listing = _listing(request, parameters)
+    listing = read_listing(request, parameters)
     bar = BARS.get(parameters.get("interval", ""))
     if bar is None:
         raise refused(request, 10001, "Invalid period!")
     rows = _texts(_wanted(request, parameters, listing.symbol, bar), market.decimals("bybit", listing.symbol))
     # Put together as text: a page is a thousand rows, and all they hold is digits.
-    result = f'{{"category":"{_category(request, parameters)}","symbol":"{parameters["symbol"]}","list":[{rows}]}}'
+    result = f'{{"category":"{read_category(request, parameters)}","symbol":"{parameters["symbol"]}","list":[{rows}]}}'
     content = f'{{"retCode":0,"retMsg":"OK","result":{result},"retExtInfo":{{}},"time":{request.now_ms}}}'
     return Answer(200, content.encode(), {"content-type": "application/json;charset=UTF-8"})
 
 
 def _wanted(request: Request, parameters: Mapping[str, str], symbol: str, bar: Bar) -> list[market.Row]:
-    limit = _limit(request, parameters, 200, 1000)
-    start = _whole(request, parameters, "start", 0)
-    end = _whole(request, parameters, "end", request.now_ms)
+    limit = read_limit(request, parameters, 200, 1000)
+    start = read_whole(request, parameters, "start", 0)
+    end = read_whole(request, parameters, "end", request.now_ms)
     if parameters.get("end") and end < start:
         raise refused(request, 10001, "params error: start must not be after end")
     if start > request.now_ms:
@@ -119,11 +84,11 @@ def _texts(rows: list[market.Row], decimals: market.Decimals) -> str:
 
 def instruments_info(request: Request, parameters: Mapping[str, str]) -> Answer:
     """Answer with what is listed; linear pages by cursor, spot never does."""
-    category = _category(request, parameters)
-    listings = _listings(category) if parameters.get("status") in {None, "", "Trading"} else {}
-    chosen = {parameters["symbol"]: _listing(request, parameters)} if parameters.get("symbol") else listings
-    begin = _whole(request, parameters, "cursor", 0)
-    end = begin + _limit(request, parameters, 500, 1000)
+    category = read_category(request, parameters)
+    listed = listings(category) if parameters.get("status") in {None, "", "Trading"} else {}
+    chosen = {parameters["symbol"]: read_listing(request, parameters)} if parameters.get("symbol") else listed
+    begin = read_whole(request, parameters, "cursor", 0)
+    end = begin + read_limit(request, parameters, 500, 1000)
     entries = list(chosen.items())
     cursor = ""
     if category != "spot":
@@ -140,7 +105,7 @@ def _described(category: str, name: str, listing: market.Listing) -> dict[str, o
         "quoteCoin": listing.quote,
         "status": "Trading",
     }
-    tick, lot, least = _text(listing.tick), _text(listing.lot), _text(listing.minimum)
+    tick, lot, least = text(listing.tick), text(listing.lot), text(listing.minimum)
     if category == "spot":
         return common | {
             "innovation": "0",
@@ -167,7 +132,7 @@ def _described(category: str, name: str, listing: market.Listing) -> dict[str, o
         "priceFilter": {"minPrice": tick, "maxPrice": "9999999", "tickSize": tick},
         "lotSizeFilter": {"maxOrderQty": "9999999999", "minOrderQty": least, "qtyStep": lot},
         "unifiedMarginTrade": True,
-        "fundingInterval": FUNDING_INTERVAL_MINUTES,
+        "fundingInterval": perpetuals.interval_ms("bybit", listing.symbol) // MINUTE_MS,
         "settleCoin": listing.quote,
         "isPreListing": False,
     }
@@ -175,10 +140,10 @@ def _described(category: str, name: str, listing: market.Listing) -> dict[str, o
 
 def tickers(request: Request, parameters: Mapping[str, str]) -> Answer:
     """Answer with the last 24 hours of one symbol, or of all."""
-    category = _category(request, parameters)
-    chosen = _listings(category)
+    category = read_category(request, parameters)
+    chosen = listings(category)
     if parameters.get("symbol"):
-        chosen = {parameters["symbol"]: _listing(request, parameters)}
+        chosen = {parameters["symbol"]: read_listing(request, parameters)}
     rows = [_ticker(request, category, name, listing.symbol) for name, listing in chosen.items()]
     return envelope(request, 0, "OK", {"category": category, "list": rows})
 
@@ -190,71 +155,48 @@ def _ticker(request: Request, category: str, name: str, symbol: str) -> dict[str
     change = ((day.last - day.open) / day.open).quantize(Decimal("0.0001"))
     ticker = {
         "symbol": name,
-        "bid1Price": _text(bids[0].price),
-        "bid1Size": _text(bids[0].size),
-        "ask1Price": _text(asks[0].price),
-        "ask1Size": _text(asks[0].size),
-        "lastPrice": _text(day.last),
-        "prevPrice24h": _text(day.open),
-        "price24hPcnt": _text(change),
-        "highPrice24h": _text(day.high),
-        "lowPrice24h": _text(day.low),
-        "turnover24h": _text(day.quote_volume),
-        "volume24h": _text(day.volume),
+        "bid1Price": text(bids[0].price),
+        "bid1Size": text(bids[0].size),
+        "ask1Price": text(asks[0].price),
+        "ask1Size": text(asks[0].size),
+        "lastPrice": text(day.last),
+        "prevPrice24h": text(day.open),
+        "price24hPcnt": text(change),
+        "highPrice24h": text(day.high),
+        "lowPrice24h": text(day.low),
+        "turnover24h": text(day.quote_volume),
+        "volume24h": text(day.volume),
     }
     if category == "spot":
         return ticker | {"usdIndexPrice": ""}
-    return ticker | _perpetual(request, symbol, day)
-
-
-def _perpetual(request: Request, symbol: str, day: Day) -> dict[str, str]:
-    """Return what a ticker of a perpetual has besides; this one trades exactly at its index."""
-    interval_ms = FUNDING_INTERVAL_MINUTES * 60_000
-    open_interest = day.volume * 3
-    hour_ago_ms = (request.now_ms // 60_000 - 60) * 60_000
-    return {
-        "indexPrice": _text(day.last),
-        "markPrice": _text(day.last),
-        "prevPrice1h": _text(market.minute("bybit", symbol, hour_ago_ms).open),
-        "openInterest": _text(open_interest),
-        "openInterestValue": _text(open_interest * day.last),
-        "singleOpenInterest": _text(open_interest / 2),
-        "fundingRate": "0.0001",
-        "nextFundingTime": str((request.now_ms // interval_ms + 1) * interval_ms),
-        "fundingIntervalHour": str(FUNDING_INTERVAL_MINUTES // 60),
-        "deliveryTime": "0",
-        "deliveryFeeRate": "",
-        "basisRate": "",
-        "basis": "",
-        "predictedDeliveryPrice": "",
-    }
+    return ticker | ticker_of_perpetual(symbol, request.now_ms)
 
 
 def orderbook(request: Request, parameters: Mapping[str, str]) -> Answer:
     """Answer with bids and asks, best first."""
-    listing = _listing(request, parameters)
+    listing = read_listing(request, parameters)
     usual = 1 if parameters.get("category") == "spot" else 25
-    bids, asks = book("bybit", listing.symbol, request.now_ms, _limit(request, parameters, usual, 1000))
+    bids, asks = book("bybit", listing.symbol, request.now_ms, read_limit(request, parameters, usual, 1000))
     now_ms = request.now_ms
     levels = {"s": parameters["symbol"], "b": _levels(bids), "a": _levels(asks)}
     return envelope(request, 0, "OK", levels | {"ts": now_ms, "u": now_ms // 1000, "seq": now_ms // 100, "cts": now_ms})
 
 
 def _levels(levels: list[Level]) -> list[list[str]]:
-    return [[_text(level.price), _text(level.size)] for level in levels]
+    return [[text(level.price), text(level.size)] for level in levels]
 
 
 def recent_trade(request: Request, parameters: Mapping[str, str]) -> Answer:
     """Answer with the newest trades, newest first; there is no way further back."""
-    listing = _listing(request, parameters)
+    listing = read_listing(request, parameters)
     usual, most = (60, 60) if parameters.get("category") == "spot" else (500, 1000)
-    trades = newest_trades("bybit", listing.symbol, request.now_ms, _limit(request, parameters, usual, most))
+    trades = newest_trades("bybit", listing.symbol, request.now_ms, read_limit(request, parameters, usual, most))
     rows = [
         {
             "execId": str(trade.trade_id),
             "symbol": parameters["symbol"],
-            "price": _text(trade.price),
-            "size": _text(trade.size),
+            "price": text(trade.price),
+            "size": text(trade.size),
             "side": trade.taker_side.capitalize(),
             "time": str(trade.time_ms),
             "isBlockTrade": False,
@@ -263,7 +205,7 @@ def recent_trade(request: Request, parameters: Mapping[str, str]) -> Answer:
         }
         for trade in trades
     ]
-    return envelope(request, 0, "OK", {"category": _category(request, parameters), "list": rows})
+    return envelope(request, 0, "OK", {"category": read_category(request, parameters), "list": rows})
 
 
 def system_status(request: Request, _: Mapping[str, str]) -> Answer:

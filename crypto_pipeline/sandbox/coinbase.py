@@ -167,9 +167,9 @@ def _text(number: Decimal) -> str:
     return format(number.normalize(), "f")
 
 
-def _iso(time_ms: int) -> str:
+def _iso(time_ms: int, microseconds: str = "") -> str:
     moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}{microseconds}Z"
 
 
 def _time(request: Request) -> Answer:
@@ -294,15 +294,17 @@ def _ticker(request: Request, listing: market.Listing, parameters: Mapping[str, 
 
 
 def _trade(listing: market.Listing, trade: Trade) -> dict[str, str]:
-    # Whose side this API names is disputed; as on the exchange itself, it is the maker's.
+    # The documents do not say whose side this is. A probe found it to be the maker's, as on the exchange itself.
     side = "SELL" if trade.taker_side == "buy" else "BUY"
     return {
         "trade_id": str(trade.trade_id),
         "product_id": _name(listing),
         "price": _text(trade.price),
         "size": _text(trade.size),
-        "time": _iso(trade.time_ms),
+        "time": _iso(trade.time_ms, f"{trade.trade_id % 1000:03d}"),
         "side": side,
+        "bid": "",
+        "ask": "",
         "exchange": "coinbase",
     }
 
@@ -316,7 +318,7 @@ def _product_book(request: Request, listing: market.Listing, parameters: Mapping
         "product_id": _name(listing),
         "bids": [_level(level) for level in bids],
         "asks": [_level(level) for level in asks],
-        "time": _iso(request.now_ms),
+        "time": _iso(request.now_ms, "999"),
     }
     summary = {
         "last": _text(last_price("coinbase", listing.symbol, request.now_ms)),

@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-from crypto_pipeline.sandbox.noise import STRETCH, exponential, mixed, mixed_stretch, seed, wave
+from crypto_pipeline.sandbox.noise import STRETCH, exponential, mixed, mixed_stretch, seed, wave, wave_at
 
 MINUTE_MS = 60_000
 
@@ -175,6 +175,12 @@ def aggregate(exchange: str, symbol: str, open_time_ms: int, minutes: int) -> Mi
     return exact(summed(exchange, symbol, open_time_ms, minutes), decimals(exchange, symbol))
 
 
+def price_before(exchange: str, symbol: str, open_time_ms: int) -> Decimal:
+    """Return the last price before a minute; quick, because it makes no other minutes."""
+    ticks = _close_before(exchange, symbol, open_time_ms // MINUTE_MS)
+    return ticks * Decimal(1).scaleb(-decimals(exchange, symbol).price)
+
+
 def exact(row: Row, places: Decimals) -> Minute:
     """Return a row as exact decimals."""
     price, volume, quote = (Decimal(1).scaleb(-count) for count in (*places, places.quote_volume))
@@ -300,9 +306,14 @@ def _stretch(exchange: str, symbol: str, index: int) -> list[Row]:
 def _closes(exchange: str, symbol: str, index: int) -> list[int]:
     """Return the prices at the ends of a stretch of minutes in ticks, as if there was a trade in each."""
     own = wave(seed(exchange, symbol), index * STRETCH, *_BETWEEN_EXCHANGES)
-    start, unit = _COINS[symbol].start, 10 ** (12 - decimals(exchange, symbol).price)
+    start, unit = _scale(exchange, symbol)
     common = _common_noise(symbol, index)
     return [(start * exponential(one + other) >> 44) // unit or 1 for one, other in zip(common, own, strict=True)]
+
+
+def _scale(exchange: str, symbol: str) -> tuple[int, int]:
+    """Return what a price starts from, and how much of that a tick is."""
+    return _COINS[symbol].start, 10 ** (12 - decimals(exchange, symbol).price)
 
 
 @lru_cache(maxsize=512)
@@ -319,8 +330,10 @@ def _close_before(exchange: str, symbol: str, number: int) -> int:
     number -= 1
     while mixed(start, number) % 1000 < permille:
         number -= 1
-    index, place = divmod(number, STRETCH)
-    return _closes(exchange, symbol, index)[place]
+    own = wave_at(seed(exchange, symbol), number, *_BETWEEN_EXCHANGES)
+    common = sum(wave_at(seed(symbol) + octave, number, *shape) for octave, shape in enumerate(_OCTAVES))
+    start, unit = _scale(exchange, symbol)
+    return (start * exponential(common + own) >> 44) // unit or 1
 
 
 def _quiet_stretch(exchange: str, symbol: str, first: int) -> list[bool]:

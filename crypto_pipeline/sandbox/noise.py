@@ -70,6 +70,13 @@ def wave(start: int, first: int, distance: int, height: int) -> list[int]:
     return line
 
 
+def wave_at(start: int, number: int, distance: int, height: int) -> int:
+    """Return one minute of the line; where few are wanted, that is quicker than a stretch."""
+    index, way = divmod(number, distance)
+    left, right = _points(start, index, 2)
+    return (left + (right - left) * way // distance) * height >> 16
+
+
 def _points(start: int, first: int, count: int) -> list[int]:
     """Return random points, each from -2**16 to 2**16."""
     # From some forty on it is quicker to make a whole stretch of them.

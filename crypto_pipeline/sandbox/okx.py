@@ -2,24 +2,33 @@
 The simulated OKX v5: its routes, its limits and its public market data.
 
 Read the OKX v5 manual, "Order book trading - Market data" and "Public data". Signed requests are judged in
-`okx_private.py`.
+`okx_private.py`; perpetual contracts are in `okx_perpetuals.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from types import MappingProxyType
 
-from crypto_pipeline.sandbox import market
+from crypto_pipeline.sandbox import market, okx_perpetuals
 from crypto_pipeline.sandbox.bars import MONDAY_MINUTES, WEEK_MINUTES, Bar, Chart
-from crypto_pipeline.sandbox.interface import Answer, Request, json_answer
+from crypto_pipeline.sandbox.interface import Answer, Request
 from crypto_pipeline.sandbox.keys import KeyRing
+from crypto_pipeline.sandbox.okx_input import (
+    data,
+    read_kind,
+    read_limit,
+    read_symbol,
+    read_whole,
+    text,
+    unknown_instrument,
+    wrong,
+)
 from crypto_pipeline.sandbox.okx_private import account_config, authenticate, currencies, refused
 from crypto_pipeline.sandbox.quotes import Level, book, last_day, newest_trades
 from crypto_pipeline.sandbox.rates import RollingWindow
-from crypto_pipeline.sandbox.refusal import RefusalError, parse_parameters, parse_whole
+from crypto_pipeline.sandbox.refusal import RefusalError, parse_parameters
 from crypto_pipeline.sandbox.text import trimmed
 
 NEWEST_BARS = 1440
@@ -92,7 +101,16 @@ class OkxExchange:
             "/api/v5/market/tickers": Route(RollingWindow(20, 2000), _tickers),
             "/api/v5/market/books": Route(RollingWindow(40, 2000), _books),
             "/api/v5/market/trades": Route(RollingWindow(100, 2000), _trades),
+            "/api/v5/market/index-tickers": Route(RollingWindow(20, 2000), okx_perpetuals.index_tickers),
             "/api/v5/system/status": Route(RollingWindow(1, 5000), _status),
+        } | {
+            f"/api/v5/public/{name}": Route(RollingWindow(allowed, 2000), reply, counted_by="instId")
+            for name, allowed, reply in (
+                ("funding-rate", 10, okx_perpetuals.funding_rate),
+                ("funding-rate-history", 10, okx_perpetuals.funding_rate_history),
+                ("open-interest", 20, okx_perpetuals.open_interest),
+                ("mark-price", 10, okx_perpetuals.mark_price),
+            )
         }
 
     def handle(self, request: Request) -> Answer:
@@ -130,60 +148,21 @@ class OkxExchange:
         return reply(key)
 
 
-def _data(rows: list[object]) -> Answer:
-    return json_answer(200, {"code": "0", "msg": "", "data": rows})
-
-
-def _text(number: Decimal) -> str:
-    return format(number.normalize(), "f")
-
-
 def _time(request: Request, _: Mapping[str, str]) -> Answer:
-    return _data([{"ts": str(request.now_ms)}])
+    return data([{"ts": str(request.now_ms)}])
 
 
 def _status(_: Request, __: Mapping[str, str]) -> Answer:
-    return _data([])
-
-
-def _required(parameters: Mapping[str, str], name: str) -> str:
-    value = parameters.get(name, "")
-    if not value:
-        raise refused(400, "50014", f"Parameter {name} can not be empty")
-    return value
-
-
-def _instrument(parameters: Mapping[str, str]) -> str:
-    wanted = _required(parameters, "instId")
-    if not any(listing.symbol == wanted for listing in market.instruments("okx")):
-        raise refused(200, "51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
-    return wanted
-
-
-def _whole(parameters: Mapping[str, str], name: str, default: int) -> int:
-    value = parameters.get(name, "")
-    number = parse_whole(value) if value else default
-    if number is None:
-        raise refused(400, "51000", f"Parameter {name} error")
-    return number
-
-
-def _limit(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """Return how many rows are wanted; more than there may be are cut."""
-    wanted = _whole(parameters, name, default)
-    if wanted < 1:
-        raise refused(400, "51000", f"Parameter {name} error")
-    return min(wanted, most)
+    return data([])
 
 
 def _instruments(_: Request, parameters: Mapping[str, str]) -> Answer:
-    kind = _required(parameters, "instType")
-    if kind not in {"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION", "EVENTS"}:
-        raise refused(400, "51000", "Parameter instType error")
-    if kind != "SPOT":
-        return _data([])
-    chosen = _instrument(parameters) if parameters.get("instId") else None
-    return _data([_described(entry) for entry in market.instruments("okx") if chosen in {None, entry.symbol}])
+    describe = {"SPOT": _described, "SWAP": okx_perpetuals.described}.get(read_kind(parameters))
+    found = [describe(entry) for entry in market.instruments("okx")] if describe else []
+    chosen = [entry for entry in found if parameters.get("instId") in {None, "", entry["instId"]}]
+    if found and not chosen:
+        raise unknown_instrument()
+    return data(chosen)
 
 
 def _described(listing: market.Listing) -> dict[str, object]:
@@ -197,9 +176,9 @@ def _described(listing: market.Listing) -> dict[str, object]:
         "category": "1",
         "state": "live",
         "listTime": str(listing.listed_ms),
-        "tickSz": _text(listing.tick),
-        "lotSz": _text(listing.lot),
-        "minSz": _text(listing.minimum),
+        "tickSz": text(listing.tick),
+        "lotSz": text(listing.lot),
+        "minSz": text(listing.minimum),
         "maxLmtSz": "9999999999",
         "maxMktSz": "1000000",
         "ruleType": "normal",
@@ -217,13 +196,13 @@ def _history_candles(request: Request, parameters: Mapping[str, str]) -> Answer:
 
 def _candle_rows(request: Request, parameters: Mapping[str, str], newest_bars: int | None) -> Answer:
     """Answer with candles; both cursors are exclusive, and `before` alone gives the newest rows, not the next."""
-    symbol = _instrument(parameters)
+    symbol = read_symbol(parameters)
     bar = BARS.get(parameters.get("bar") or "1m")
     if bar is None:
-        raise refused(400, "51000", "Parameter bar error")
-    limit = _limit(parameters, "limit", 100, MOST_CANDLES)
-    first = _whole(parameters, "before", -1) + 1
-    last = _whole(parameters, "after", request.now_ms + 1) - 1
+        raise wrong("bar")
+    limit = read_limit(parameters, "limit", 100, MOST_CANDLES)
+    first = read_whole(parameters, "before", -1) + 1
+    last = read_whole(parameters, "after", request.now_ms + 1) - 1
     if newest_bars is not None:
         oldest = bar.shift(bar.opening(request.now_ms), 1 - newest_bars)
         first = max(first, oldest)
@@ -250,13 +229,13 @@ def _texts(rows: list[market.Row], decimals: market.Decimals, *, is_running: boo
 
 
 def _ticker(request: Request, parameters: Mapping[str, str]) -> Answer:
-    return _data([_ticker_of(request, _instrument(parameters))])
+    return data([_ticker_of(request, read_symbol(parameters))])
 
 
 def _tickers(request: Request, parameters: Mapping[str, str]) -> Answer:
-    if _required(parameters, "instType") != "SPOT":
-        return _data([])
-    return _data([_ticker_of(request, listing.symbol) for listing in market.instruments("okx")])
+    if read_kind(parameters) != "SPOT":
+        return data([])
+    return data([_ticker_of(request, listing.symbol) for listing in market.instruments("okx")])
 
 
 def _ticker_of(request: Request, symbol: str) -> dict[str, str]:
@@ -265,17 +244,17 @@ def _ticker_of(request: Request, symbol: str) -> dict[str, str]:
     return {
         "instType": "SPOT",
         "instId": symbol,
-        "last": _text(day.last),
-        "lastSz": _text(newest_trades("okx", symbol, request.now_ms, 1)[0].size),
-        "askPx": _text(asks[0].price),
-        "askSz": _text(asks[0].size),
-        "bidPx": _text(bids[0].price),
-        "bidSz": _text(bids[0].size),
-        "open24h": _text(day.open),
-        "high24h": _text(day.high),
-        "low24h": _text(day.low),
-        "volCcy24h": _text(day.quote_volume),
-        "vol24h": _text(day.volume),
+        "last": text(day.last),
+        "lastSz": text(newest_trades("okx", symbol, request.now_ms, 1)[0].size),
+        "askPx": text(asks[0].price),
+        "askSz": text(asks[0].size),
+        "bidPx": text(bids[0].price),
+        "bidSz": text(bids[0].size),
+        "open24h": text(day.open),
+        "high24h": text(day.high),
+        "low24h": text(day.low),
+        "volCcy24h": text(day.quote_volume),
+        "vol24h": text(day.volume),
         "sodUtc0": _day_began_at(symbol, "1Dutc", request.now_ms),
         "sodUtc8": _day_began_at(symbol, "1D", request.now_ms),
         "ts": str(request.now_ms),
@@ -283,34 +262,34 @@ def _ticker_of(request: Request, symbol: str) -> dict[str, str]:
 
 
 def _day_began_at(symbol: str, bar: str, now_ms: int) -> str:
-    return _text(market.minute("okx", symbol, BARS[bar].opening(now_ms)).open)
+    return text(market.minute("okx", symbol, BARS[bar].opening(now_ms)).open)
 
 
 def _books(request: Request, parameters: Mapping[str, str]) -> Answer:
-    symbol = _instrument(parameters)
-    depth = _limit(parameters, "sz", 1, 400)
+    symbol = read_symbol(parameters)
+    depth = read_limit(parameters, "sz", 1, 400)
     bids, asks = book("okx", symbol, request.now_ms, depth)
     levels = {"asks": [_level(level) for level in asks], "bids": [_level(level) for level in bids]}
-    return _data([levels | {"ts": str(request.now_ms), "seqId": request.now_ms // 1000}])
+    return data([levels | {"ts": str(request.now_ms), "seqId": request.now_ms // 1000}])
 
 
 def _level(level: Level) -> list[str]:
-    return [_text(level.price), _text(level.size), "0", str(level.orders)]
+    return [text(level.price), text(level.size), "0", str(level.orders)]
 
 
 def _trades(request: Request, parameters: Mapping[str, str]) -> Answer:
-    symbol = _instrument(parameters)
-    limit = _limit(parameters, "limit", 100, 500)
+    symbol = read_symbol(parameters)
+    limit = read_limit(parameters, "limit", 100, 500)
     rows: list[object] = [
         {
             "instId": symbol,
             "side": trade.taker_side,
-            "sz": _text(trade.size),
+            "sz": text(trade.size),
             "source": "0",
-            "px": _text(trade.price),
+            "px": text(trade.price),
             "tradeId": str(trade.trade_id),
             "ts": str(trade.time_ms),
         }
         for trade in newest_trades("okx", symbol, request.now_ms, limit)
     ]
-    return _data(rows)
+    return data(rows)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import islice
 
 from crypto_pipeline.sandbox import market
-from crypto_pipeline.sandbox.bars import MINUTE_MS, Bar, Chart, listed_ms
+from crypto_pipeline.sandbox.bars import MINUTE_MS, Bar, Chart, listed_ms, running
 
 DAY_MINUTES = 24 * 60
 TRADES_PER_MINUTE = 20
@@ -68,8 +68,8 @@ def last_day(exchange: str, symbol: str, now_ms: int) -> Day:
 
 
 def newest_trades(exchange: str, symbol: str, now_ms: int, count: int) -> list[Trade]:
-    """Return the latest trades, newest first."""
-    return list(islice(trades_before(exchange, symbol, now_ms + 1), count))
+    """Return the latest trades before this moment, newest first."""
+    return list(islice(trades_before(exchange, symbol, now_ms), count))
 
 
 def trades_before(exchange: str, symbol: str, before_ms: int) -> Iterator[Trade]:
@@ -93,26 +93,37 @@ def trades_from(exchange: str, symbol: str, from_ms: int, until_ms: int) -> Iter
 
 
 def _minute_trades(exchange: str, symbol: str, open_ms: int) -> list[Trade]:
-    minute = market.minute(exchange, symbol, open_ms)
-    count = min(minute.trades, TRADES_PER_MINUTE)
+    (row,) = market.rows(exchange, symbol, open_ms, 1)
+    count = min(row.trades, TRADES_PER_MINUTE)
     if count == 0:
         return []
-    increment = Decimal(1).scaleb(int(minute.volume.as_tuple().exponent))
-    size = (minute.volume / count) // increment * increment
-    prices = [minute.open, minute.high, minute.low, minute.close][-count:]
-    # Open, high, low, then the close for all that remain; fewer than four keep the end of that path.
-    path = [prices[min(index, len(prices) - 1)] for index in range(count)]
-    sizes = [size] * (count - 1) + [minute.volume - size * (count - 1)]
+    places = market.decimals(exchange, symbol)
+    tick, lot = Decimal(1).scaleb(-places.price), Decimal(1).scaleb(-places.volume)
+    size = row.volume // count
+    sizes = [size] * (count - 1) + [row.volume - size * (count - 1)]
+    path = _path(row, count)
     return [
         Trade(
             trade_id=open_ms // MINUTE_MS * TRADES_PER_MINUTE + index,
-            time_ms=open_ms + index * MINUTE_MS // count,
-            price=price,
-            size=sizes[index],
-            taker_side="buy" if index == 0 or price >= path[index - 1] else "sell",
+            time_ms=time_ms,
+            price=price * tick,
+            size=sizes[index] * lot,
+            taker_side="buy" if index == 0 or price >= path[index - 1][1] else "sell",
         )
-        for index, price in enumerate(path)
+        for index, (time_ms, price) in enumerate(path)
     ]
+
+
+def _path(row: market.Row, count: int) -> list[tuple[int, int]]:
+    """
+    Return times and prices of a minute's trades: along the way of the running candle, at last its high, low and close.
+
+    So a trade lies within the candle of its minute whenever the two are looked at.
+    """
+    moments = [row.open_time_ms + index * MINUTE_MS // count for index in range(count)]
+    on_the_way = [(time_ms, running(row, time_ms).close) for time_ms in moments]
+    last = row.open_time_ms + MINUTE_MS - 1
+    return [*on_the_way[:-3], (last, row.high), (last, row.low), (last, row.close)][-count:]
 
 
 def book(exchange: str, symbol: str, now_ms: int, depth: int) -> tuple[list[Level], list[Level]]:

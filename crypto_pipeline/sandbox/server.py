@@ -19,6 +19,7 @@ from typing import Any
 
 from crypto_pipeline.errors import ConfigurationError
 from crypto_pipeline.sandbox.binance import BinanceExchange
+from crypto_pipeline.sandbox.binance_perpetual import BinancePerpetualExchange
 from crypto_pipeline.sandbox.bybit import BybitExchange
 from crypto_pipeline.sandbox.coinbase import CoinbaseAdvanced
 from crypto_pipeline.sandbox.coinbase_exchange import CoinbaseExchange
@@ -33,7 +34,7 @@ from crypto_pipeline.sandbox.wire import Reply, connection_handler
 
 HOST = "127.0.0.1"
 CONTROL = "control"
-NAMES = ("binance", "coinbase", "coinbase_exchange", "okx", "bybit", "huggingface")
+NAMES = ("binance", "coinbase", "coinbase_exchange", "okx", "bybit", "huggingface", "binance_perpetual")
 START_SECONDS = 20
 STOP_SECONDS = 20
 
@@ -68,6 +69,7 @@ class Sandbox:
             OkxExchange(self.keys, limits=limits),
             BybitExchange(self.keys, limits=limits),
             HuggingFaceHub(self.keys),
+            BinancePerpetualExchange(limits=limits),
         ]
         self._exchanges = {member.name: member for member in members}
 
@@ -192,7 +194,7 @@ def serve(first_port: int, announce: Callable[[Mapping[str, str]], None]) -> Non
     Serve the sandbox until SIGINT or SIGTERM.
 
     Args:
-        first_port: the first of seven ports in a row; 0 takes free ones.
+        first_port: the first of eight ports in a row; 0 takes free ones.
         announce: is told the addresses, by name, once everything listens.
 
     Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -23,8 +24,12 @@ from crypto_pipeline.errors import (
 from crypto_pipeline.secrets import aws_errors
 from crypto_pipeline.secrets.aws_client import build_client, silence_logs
 from crypto_pipeline.secrets.aws_region import AwsRegion, AwsRegions, Known
+from crypto_pipeline.secrets.aws_versions import pages, read_history, utc
+from crypto_pipeline.secrets.aws_writing import AwsWriter
+from crypto_pipeline.secrets.history import History
 from crypto_pipeline.secrets.layout import OWN, SHARED, StoredSecret, parse_fields, parts_of, parts_wanted
 from crypto_pipeline.secrets.listing import ListedSecret
+from crypto_pipeline.secrets.memory import keep_to_this_process
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -34,9 +39,6 @@ T = TypeVar("T")
 Stage = Literal["AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"]
 
 MOST_IN_A_BATCH: Final = 20
-
-_MOST_PAGES = 20
-"""A secret keeps at most some hundred versions, a page holds a hundred."""
 
 
 def open_aws(
@@ -112,6 +114,7 @@ class AwsSource:
         replicas: Sequence[SecretsManagerClient] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        keep_to_this_process()
         silence_logs()  # the client may be somebody else's
         self._regions = AwsRegions(AwsRegion(client), [AwsRegion(each) for each in replicas], clock=clock)
         self._prefix = prefix.strip("/")
@@ -124,10 +127,15 @@ class AwsSource:
         """How often each operation was sent to AWS, in all regions together."""
         return self._regions.calls
 
+    @property
+    def folder(self) -> str:
+        """What the names of all secrets of ours begin with."""
+        return f"{self._prefix}/"
+
     def name_of(self, issuer: str) -> str:
         """Return the name of the secret that holds the issuer's credential."""
         parts_wanted(issuer)
-        return f"{self._prefix}/{'exchange-keys' if self._is_combined else issuer}"
+        return f"{self.folder}{'exchange-keys' if self._is_combined else issuer}"
 
     def describe(self, issuer: str) -> CredentialDescription:
         """
@@ -149,22 +157,33 @@ class AwsSource:
         Raises:
             SecretError: this login may not list secrets, or AWS did not answer.
         """
-        listed: list[ListedSecret] = []
-        token: dict[str, str] = {}
-        for _ in range(_MOST_PAGES):
-            page = self._regions.first.ask(
+        listed = [
+            self._listed(each)
+            for page in pages(
+                self._regions.first,
                 "ListSecrets",
-                f"{self._prefix}/",
-                Filters=[{"Key": "name", "Values": [f"{self._prefix}/"]}],
+                self.folder,
+                Filters=[{"Key": "name", "Values": [self.folder]}],
                 IncludePlannedDeletion=True,
                 MaxResults=100,
-                **token,
             )
-            listed += [self._listed(each) for each in page["SecretList"] if each["Name"].startswith(f"{self._prefix}/")]
-            if not page.get("NextToken"):
-                break
-            token = {"NextToken": page["NextToken"]}
-        return sorted(listed, key=lambda each: each.name)
+            for each in page["SecretList"]
+            if each["Name"].startswith(self.folder)
+        ]
+        return sorted(map(self._dated, listed), key=lambda each: each.name)
+
+    def history(self, name: str) -> History:
+        """
+        Return what AWS tells of one secret and its versions; `GetSecretValue` is not called.
+
+        Raises:
+            SecretError: the secret is not there, or AWS did not answer.
+        """
+        return read_history(self._regions.first, name, self._listed)
+
+    def writer(self) -> AwsWriter:
+        """Return what stores new versions in the region itself, never in a copy of it."""
+        return AwsWriter(self._regions.first, name_of=self.name_of, layout=SHARED if self._is_combined else OWN)
 
     def read(self, issuer: str) -> Credentials:
         """
@@ -218,22 +237,26 @@ class AwsSource:
         )
 
     def _listed(self, told: Mapping[str, Any]) -> ListedSecret:
-        name, deleted_at = told["Name"], told.get("DeletedDate")
+        """Return what a list tells of one secret; it does not tell when the version was made."""
+        name = told["Name"]
         stages = {stage: version for version, each in told.get("SecretVersionsToStages", {}).items() for stage in each}
         version = stages.get(self._stage, "")
-        last = name.removeprefix(f"{self._prefix}/")
+        last = name.removeprefix(self.folder)
         shared = tuple(ISSUERS) if self._is_combined and last == "exchange-keys" else ()
         return ListedSecret(
             name=name,
             store=self.store,
             version=version,
-            created_at=self._made_at(name, version) if version and not deleted_at else None,
             issuers=(last,) if not self._is_combined and last in ISSUERS else shared,
             stages=stages,
-            next_rotation_at=_utc(told.get("NextRotationDate")),
-            deleted_at=_utc(deleted_at),
+            next_rotation_at=utc(told.get("NextRotationDate")),
+            deleted_at=utc(told.get("DeletedDate")),
             labels={tag["Key"]: tag.get("Value", "") for tag in told.get("Tags", ())},
         )
+
+    def _dated(self, listed: ListedSecret) -> ListedSecret:
+        is_there = listed.version and not listed.deleted_at
+        return replace(listed, created_at=self._made_at(listed.name, listed.version)) if is_there else listed
 
     def _made_at(self, name: str, version: str) -> datetime | None:
         """Return when a version was made, which never changes; None if this login may not know."""
@@ -264,17 +287,11 @@ class AwsSource:
         return self._listed_version(region, name)
 
     def _listed_version(self, region: AwsRegion, name: str) -> Known:
-        token: dict[str, str] = {}
-        for _ in range(_MOST_PAGES):
-            # The library has no paginator for this operation.
-            page = region.ask("ListSecretVersionIds", name, SecretId=name, **token)
+        for page in pages(region, "ListSecretVersionIds", name, SecretId=name):
             for version in page["Versions"]:
                 if self._stage in version.get("VersionStages", ()):
                     # When it was made, and not when anything was changed.
                     return _version_in(_whole(version, region))
-            if not page.get("NextToken"):
-                break
-            token = {"NextToken": page["NextToken"]}
         raise aws_errors.without_value(name, self._stage)
 
     def _batch(self, names: list[str]) -> dict[str, StoredSecret | SecretError]:
@@ -315,10 +332,6 @@ def _whole(answer: Mapping[str, Any], region: AwsRegion) -> Mapping[str, Any]:
     if isinstance(answer.get("VersionId"), str) and isinstance(answer.get("CreatedDate"), datetime):
         return answer
     raise aws_errors.not_aws(region.where)
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC) if moment else None
 
 
 def _version_in(answer: Mapping[str, Any]) -> Known:

@@ -63,14 +63,14 @@ def build_client(
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
     silence_logs()
-    _check("role to assume in AWS", role_arn, _ROLE)
+    check_role(role_arn)
     _check("id of the run", run_id, _RUN)
     try:
         session = boto3.Session(profile_name=profile, region_name=region or os.environ.get("AWS_REGION"))
         where = session.region_name or default_region
         if role_arn is not None:
             session = _as_role(session, role_arn, where, run_id)
-        client: SecretsManagerClient = _built(
+        client: SecretsManagerClient = configured(
             partial(session.client, "secretsmanager", endpoint_url=endpoint_url, region_name=where), run_id
         )
     except (BotoCoreError, ValueError) as error:
@@ -86,13 +86,31 @@ def silence_logs() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
-def _built(client: Callable[..., Any], run_id: str | None) -> Any:
+def check_role(role_arn: str | None) -> None:
+    """
+    Do nothing if this is the name of a role, or none.
+
+    Raises:
+        ConfigurationError: it is something else.
+    """
+    _check("role to assume in AWS", role_arn, _ROLE)
+
+
+def configured(client: Callable[..., Any], run_id: str | None = None, *, attempts: int = ATTEMPTS) -> Any:
+    """
+    Return a client with short timeouts, and nothing in the clear through a proxy.
+
+    Args:
+        client: makes it from a configuration.
+        run_id: the run on whose behalf AWS is asked.
+        attempts: how often a call is sent at most.
+    """
     from botocore.config import Config  # noqa: PLC0415 - see build_client
 
     config = Config(  # type: ignore[call-arg]  # the stubs are older than `user_agent_appid`
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         read_timeout=READ_TIMEOUT_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         user_agent_appid=APPLICATION,
         user_agent_extra=f"dagster-run/{run_id}" if run_id else None,
     )
@@ -118,7 +136,7 @@ def _as_role(session: boto3.Session, role_arn: str, region: str | None, run_id: 
         raise aws_errors.no_login()
 
     def sts_client(service: str, **login: Any) -> Any:
-        found = _built(partial(session.client, service, region_name=region, **login), run_id)
+        found = configured(partial(session.client, service, region_name=region, **login), run_id)
         check_address(found.meta.endpoint_url, what="The endpoint of AWS STS")
         return found
 

@@ -40,7 +40,7 @@ _LOGIN_REFUSED: Final = frozenset(
 )
 """The identity itself is not accepted; a clock that is wrong shows as a signature that is."""
 
-_THROTTLED = re.compile(r"Throttl|TooManyRequests|LimitExceeded|SlowDown|PriorRequestNotComplete")
+THROTTLED = re.compile(r"Throttl|TooManyRequests|LimitExceeded|SlowDown|PriorRequestNotComplete")
 """Codes of "too fast": they come with HTTP 400, so the status does not tell."""
 
 _MARKED_DELETED = re.compile(r"marked.{0,12}delet", re.IGNORECASE)
@@ -64,12 +64,13 @@ def _meaning(operation: str, code: str, message: str, status: int, name: str) ->
     what = f"{operation} on '{name}' ({code if _CODE.fullmatch(code) else f'HTTP {status}'})"
     if code == "ResourceNotFoundException":
         return not_found(name)
-    if code == "InvalidRequestException":
-        return deleted(name) if _MARKED_DELETED.search(message) else without_value(name)
+    is_deleted = _MARKED_DELETED.search(message) is not None
+    if code == "InvalidRequestException" and (is_deleted or operation not in _WRITING):
+        return deleted(name) if is_deleted else without_value(name)
     if code == "DecryptionFailure":
         said = f"AWS could not decrypt '{name}': {operation} answered DecryptionFailure."
         return SecretDeniedError(f"{said} Allow this role kms:Decrypt on the key of the secret.")
-    if _THROTTLED.search(code) or status == 429:
+    if THROTTLED.search(code) or status == 429:
         return SecretStoreUnavailableError(f"AWS is limiting requests: {what}. Wait, then run again.")
     if status < 400 or status >= 500:
         return SecretStoreUnavailableError(f"AWS Secrets Manager failed on its side: {what}. Run again.")
@@ -90,9 +91,11 @@ def _refused_by_policy_or_rule(operation: str, code: str, what: str, status: int
     return ConfigurationError(f"AWS refused {what}. Check prefix, region and endpoint of the secrets.")
 
 
-_OPERATIONS: Final = frozenset(
+_WRITING: Final = frozenset({"CreateSecret", "PutSecretValue", "UpdateSecretVersionStage"})
+_READING: Final = frozenset(
     {"BatchGetSecretValue", "DescribeSecret", "GetSecretValue", "ListSecretVersionIds", "ListSecrets"}
 )
+_OPERATIONS: Final = _READING | _WRITING
 """What is asked of the store; any other operation in an error is a step of the login, such as AssumeRole."""
 
 

@@ -29,10 +29,13 @@ REPLICA_SECONDS: Final = 30.0
 
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "BatchGetSecretValue": ("SecretValues", "Errors"),
+    "CreateSecret": ("VersionId",),
     "DescribeSecret": ("ARN",),
     "GetSecretValue": ("ARN",),
     "ListSecretVersionIds": ("Versions",),
     "ListSecrets": ("SecretList",),
+    "PutSecretValue": ("VersionId",),
+    "UpdateSecretVersionStage": ("ARN",),
 }
 """What every answer has one of. The library takes an answer that was cut for an empty one."""
 

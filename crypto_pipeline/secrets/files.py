@@ -31,6 +31,7 @@ from crypto_pipeline.errors import (
 from crypto_pipeline.redaction import Secret
 from crypto_pipeline.secrets.layout import SHARED, Layout, check_parts, parts_of, parts_wanted
 from crypto_pipeline.secrets.listing import ListedSecret, described_one_by_one
+from crypto_pipeline.secrets.memory import keep_to_this_process
 
 MOST_BYTES: Final = 65_536
 """As much as AWS takes for a secret; a longer file is something else."""
@@ -86,6 +87,7 @@ class FileSource:
     store: Final = "files"
 
     def __init__(self, folder: Path, *, attempts: int = 5) -> None:
+        keep_to_this_process()
         self._folder = folder
         self._attempts = attempts
 

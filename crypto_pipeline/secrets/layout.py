@@ -93,6 +93,19 @@ def covered(value: object) -> object:
             return value
 
 
+def uncovered(value: object) -> object:
+    """Return `value` with every `Secret` in it as text: for sending it back to the store that it came from."""
+    match value:
+        case Secret():
+            return value.reveal()
+        case Mapping():
+            return {key: uncovered(item) for key, item in value.items()}
+        case list():
+            return [uncovered(item) for item in value]
+        case _:
+            return value
+
+
 def parse_fields(text: str, *, place: str) -> Mapping[str, object]:
     """
     Parse a JSON object and return its fields, every text in them as a `Secret`.
@@ -148,6 +161,29 @@ def parts_of(issuer: str, fields: Mapping[str, object], *, layout: Layout, place
         place,
     )
     return {part: value for part, (_, value) in filled.items() if isinstance(value, Secret)}
+
+
+def placed_parts(
+    issuer: str, parts: Mapping[str, Secret], there: Collection[str], *, layout: Layout
+) -> Mapping[str, Secret | None]:
+    """
+    Return what is to stand in each field of the issuer; None in one that has to go.
+
+    A part that has several names gets into each of them that is there: whoever reads the other one must not
+    go on with an old key.
+
+    Args:
+        issuer: whose credential.
+        parts: all of its parts.
+        there: the fields of the secret as it is.
+        layout: how parts are named.
+    """
+    placed: dict[str, Secret | None] = {}
+    for part in parts_wanted(issuer).names:
+        names = layout.names(issuer, part)
+        used = [name for name in names if name in there] or ([names[0]] if part in parts else [])
+        placed |= dict.fromkeys(used, parts.get(part))
+    return placed
 
 
 def check_parts(issuer: str, there: Collection[str], *, layout: Layout, place: str) -> None:

@@ -27,6 +27,7 @@ from crypto_pipeline.errors import (
 )
 from crypto_pipeline.secrets.layout import VARIABLES, check_parts, covered, parts_of, parts_wanted
 from crypto_pipeline.secrets.listing import ListedSecret, described_one_by_one
+from crypto_pipeline.secrets.memory import keep_to_this_process
 
 
 def _first_variable(issuer: str) -> str:
@@ -60,6 +61,7 @@ class EnvironmentSource:
     store: Final = "environment"
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        keep_to_this_process()
         self._environ = environ
 
     def name_of(self, issuer: str) -> str:
@@ -127,6 +129,7 @@ class DotenvSource:
                 "Manager or Vault, or set CRYPTO_PIPELINE_ENVIRONMENT=development on a machine that is for it."
             )
             raise ConfigurationError(msg)
+        keep_to_this_process()
         self._path = path
 
     def name_of(self, issuer: str) -> str:

@@ -10,16 +10,20 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from crypto_pipeline.credentials import CredentialDescription, Credentials
 from crypto_pipeline.errors import ConfigurationError, CryptoPipelineError, SecretDeniedError, SecretNotFoundError
+from crypto_pipeline.secrets.history import History
 from crypto_pipeline.secrets.layout import OWN, StoredSecret, fields_of, parts_of, parts_wanted
 from crypto_pipeline.secrets.listing import ListedSecret
+from crypto_pipeline.secrets.memory import keep_to_this_process
 from crypto_pipeline.secrets.vault_errors import Answer, not_vault, parse_time, refused
 from crypto_pipeline.secrets.vault_listing import MOST_IN_A_PAGE, VaultListing
 from crypto_pipeline.secrets.vault_login import AuthName, VaultAuth, auth_of
 from crypto_pipeline.secrets.vault_session import VaultSession
+from crypto_pipeline.secrets.vault_versions import versions_in
+from crypto_pipeline.secrets.vault_writing import VaultWriter
 
 DEFAULT_MOUNT: Final = "secret"
 DEFAULT_PREFIX: Final = "crypto-pipeline"
@@ -107,6 +111,7 @@ class VaultSource:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
+        keep_to_this_process()
         self._session = VaultSession(
             address,
             auth,
@@ -129,10 +134,15 @@ class VaultSource:
             is_gone=self._is_gone,
         )
 
+    @property
+    def folder(self) -> str:
+        """What the paths of all secrets of ours begin with."""
+        return f"{self._prefix}/"
+
     def name_of(self, issuer: str) -> str:
         """Return the path of the issuer's credential under the mount."""
         parts_wanted(issuer)
-        return f"{self._prefix}/{issuer}"
+        return f"{self.folder}{issuer}"
 
     def describe(self, issuer: str) -> CredentialDescription:
         """
@@ -142,11 +152,7 @@ class VaultSource:
             SecretError: the secret is not there, or Vault did not answer.
         """
         path = _checked(self.name_of(issuer))
-        answer = self._ask(
-            "metadata",
-            path,
-            lambda client: client.secrets.kv.v2.read_secret_metadata(path=path, mount_point=self._mount),
-        )
+        answer = self._metadata(path)
         try:
             data = answer.body["data"]
             version = str(data["current_version"])
@@ -171,6 +177,26 @@ class VaultSource:
         if not found:
             self._check_mount()  # a mount of another kind has nothing to list either
         return found
+
+    def history(self, name: str) -> History:
+        """
+        Return what the server tells of one secret and its versions, deleted ones too; only metadata are asked for.
+
+        Raises:
+            SecretError: the secret is not there, or Vault did not answer.
+        """
+        told = self._metadata(_checked(name)).part("data")
+        secret = self._listing.listed(name.removeprefix(self.folder), told)
+        try:
+            return History(secret, versions_in(told, self._is_gone))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise not_vault(self._session.address) from None
+
+    def writer(self) -> VaultWriter:
+        """Return what stores new versions, with the same login."""
+        return VaultWriter(
+            mount=self._mount, where=self._session.address, name_of=self.name_of, fetch=self.fetch, ask=self._ask
+        )
 
     def read(self, issuer: str) -> Credentials:
         """
@@ -208,9 +234,16 @@ class VaultSource:
             raise not_vault(self._session.address) from None
         return StoredSecret(path, version, created_at, fields_of(found, place=_place(path)))
 
-    def _ask(self, kind: Literal["data", "metadata"], path: str, call: Callable[[Any], Any]) -> Answer:
+    def _metadata(self, path: str) -> Answer:
+        return self._ask(
+            "metadata",
+            path,
+            lambda client: client.secrets.kv.v2.read_secret_metadata(path=path, mount_point=self._mount),
+        )
+
+    def _ask(self, kind: str, path: str, call: Callable[[Any], Any], *, right: str = "read") -> Answer:
         try:
-            answer = self._session.ask(call, path=f"{self._mount}/{kind}/{path}")
+            answer = self._session.ask(call, path=f"{self._mount}/{kind}/{path}", right=right)
         except SecretDeniedError:
             # A policy for a mount of version 1 lets nothing be read the way version 2 asks.
             if self._session.is_open:

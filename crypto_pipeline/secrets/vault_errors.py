@@ -61,19 +61,20 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def denied(path: str, *, has_ended: bool) -> SecretDeniedError:
+def denied(path: str, *, has_ended: bool, right: str = "read") -> SecretDeniedError:
     """
     Return the error for a path that this login may not use.
 
     Args:
         path: as a policy names it.
         has_ended: whether the login itself is none (any more).
+        right: what a policy calls what was asked for.
     """
     if not has_ended:
-        return SecretDeniedError(f"Vault denied '{path}'. The policy of this login must allow read on it.")
+        return SecretDeniedError(f"Vault denied '{path}'. The policy of this login must allow {right} on it.")
     return SecretDeniedError(
         f"Vault denied '{path}': VAULT_TOKEN is wrong, expired or revoked, or may do nothing at all. "
-        "Issue a new token; its policy must allow read on this path."
+        f"Issue a new token; its policy must allow {right} on this path."
     )
 
 

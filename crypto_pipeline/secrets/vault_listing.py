@@ -64,7 +64,7 @@ class VaultListing:
         while self._ways:
             found = self._pages(self._ways[0], page_size)
             if found is not None:
-                return sorted((self._listed(name, told) for name, told in found.items()), key=lambda each: each.name)
+                return sorted((self.listed(name, told) for name, told in found.items()), key=lambda each: each.name)
             del self._ways[0]
         return self._one_by_one()
 
@@ -114,7 +114,17 @@ class VaultListing:
             raise denied[0]
         return listed(found)
 
-    def _listed(self, name: str, told: Mapping[str, Any]) -> ListedSecret:
+    def listed(self, name: str, told: Mapping[str, Any]) -> ListedSecret:
+        """
+        Return what metadata tell of one secret.
+
+        Args:
+            name: its path below the prefix.
+            told: the metadata.
+
+        Raises:
+            SecretStoreUnavailableError: these are none of Vault's.
+        """
         try:
             version = str(told["current_version"])
             current = told["versions"].get(version)

@@ -41,12 +41,12 @@ READ_TIMEOUT_SECONDS: Final = 10.0
 RUN_HEADER: Final = "X-Dagster-Run-Id"
 """Tells the run; the server's audit shows it once `sys/config/auditing/request-headers/<name>` is set."""
 
-_WRAPPED_SECRET_ID = re.compile(r"(?:[^?#]+/)?auth/[^?#]+/role/[^/]+/secret-id")
+WRAPPED_SECRET_ID = re.compile(r"(?:[^?#]+/)?auth/[^?#]+/role/[^/]+/secret-id")
 
 Call = Callable[["hvac.Client"], "requests.Response"]
 
 
-def _check_files(ca_file: str | Path | None, certificate: tuple[str, str] | None) -> None:
+def check_files(ca_file: str | Path | None, certificate: tuple[str, str] | None) -> None:
     """Read the files once: in the middle of a run, the HTTP library takes a wrong one for an outage."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
@@ -113,7 +113,7 @@ class VaultSession:
                 msg = f"The {what} must be printable, without spaces. Correct it, or leave it out."
                 raise ConfigurationError(msg)
         if ca_file is not None or certificate is not None:
-            _check_files(ca_file, certificate)
+            check_files(ca_file, certificate)
         self.address = address.rstrip("/")
         self._auth = auth
         self._namespace = namespace
@@ -131,7 +131,7 @@ class VaultSession:
         """Whether there was a login; a refused one is not tried again to find out more."""
         return self._client is not None
 
-    def ask(self, call: Call, *, path: str) -> Answer:
+    def ask(self, call: Call, *, path: str, right: str = "read") -> Answer:
         """
         Send one request and return its answer: found (200) or not found (404).
 
@@ -140,6 +140,7 @@ class VaultSession:
         Args:
             call: what to do with the client.
             path: the path that is asked for, as a policy names it.
+            right: what a policy calls what is asked.
 
         Raises:
             SecretDeniedError: this login may not, or is none.
@@ -156,7 +157,7 @@ class VaultSession:
             if login == "renewed":
                 answer = self._sent(client, call)
             if answer.status == 403:
-                raise vault_errors.denied(path, has_ended=login == "ended")
+                raise vault_errors.denied(path, has_ended=login == "ended", right=right)
         if answer.status not in {200, 404}:
             raise self._refusal(answer, path)
         return answer
@@ -238,7 +239,7 @@ class VaultSession:
             client, lambda client: client.adapter.post("/v1/sys/wrapping/lookup", json={"token": token})
         )
         made_at = looked_up.part("data").get("creation_path")
-        if looked_up.status == 200 and not _WRAPPED_SECRET_ID.fullmatch(str(made_at)):
+        if looked_up.status == 200 and not WRAPPED_SECRET_ID.fullmatch(str(made_at)):
             raise vault_errors.wrapped_otherwise()
         answer = looked_up
         if looked_up.status == 200:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from crypto_pipeline.audit import JsonLinesAuditLog
-from crypto_pipeline.audit.configuration import note_configuration
+from crypto_pipeline.audit.configuration import note_configuration, user_name
 from crypto_pipeline.errors import AuditError
 
 SETTINGS = {"secrets": "vault", "keys": "('okx',)", "lake": "/data/lake"}
@@ -160,3 +160,22 @@ def test_processes_that_start_together_record_a_change_once(folder: Path) -> Non
 
     assert [starter.returncode for starter in starters] == [0, 0, 0]
     assert recorded(folder) == [(name, None, value) for name, value in settings.items()]
+
+
+def failing(error: Exception) -> Callable[[], str]:
+    """Return a question that fails like this."""
+
+    def ask() -> str:
+        raise error
+
+    return ask
+
+
+@pytest.mark.parametrize("error", [KeyError("no name"), OSError("no such user")])
+def test_a_user_without_a_name_is_known_by_number(error: Exception) -> None:
+    """As in a container that runs as a number; Python 3.13 says it by another error than 3.11."""
+    assert user_name(failing(error)) == f"uid {os.getuid()}"
+
+
+def test_a_user_with_a_name_is_known_by_it() -> None:
+    assert user_name(lambda: "ada") == "ada"

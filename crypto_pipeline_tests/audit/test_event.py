@@ -15,6 +15,7 @@ from crypto_pipeline.audit import (
     key_verdict,
     rate_limit_hit,
     secret_access,
+    secret_write_intended,
 )
 from crypto_pipeline.audit.event import SCHEMA_VERSION, stamped
 
@@ -29,6 +30,9 @@ EVENTS = [
     key_verdict("okx", accepted=True, **VERDICT),
     key_verdict("okx", accepted=False, **VERDICT),
     configuration_change("secrets", "dotenv", "vault", "dagster"),
+    secret_write_intended(
+        "crypto-pipeline/okx", "crypto_pipeline/secrets_put", store="vault", replaces="3", version="4"
+    ),
 ]
 every_event = pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.event)
 
@@ -74,6 +78,14 @@ every_event = pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.e
         ),
         (key_verdict("okx", accepted=True, **VERDICT), "key_accepted", {"exchange": "okx", "may": "enableReading"}),
         (key_verdict("okx", accepted=False, **VERDICT), "key_refused", {"exchange": "okx", "credential_version": "7"}),
+        (
+            secret_write_intended("name", "accessor", store="vault", replaces=None, version="1"),
+            "secret_write_intended",
+            {
+                "secret_name": "name", "accessor": "accessor", "action": "write", "store": "vault",
+                "credential_version": "1",
+            },
+        ),
         (
             configuration_change("secrets", None, "vault", "dagster"),
             "configuration_change",
@@ -146,6 +158,7 @@ def test_a_time_without_a_fraction_has_the_same_width() -> None:
         ("secret_access", False),
         ("api_call", False),
         ("configuration_change", False),
+        ("secret_write_intended", False),
     ],
 )
 def test_the_handbook_says_which_events_are_warnings(kind: str, is_warning: bool) -> None:
@@ -156,7 +169,13 @@ def test_the_handbook_says_which_events_are_warnings(kind: str, is_warning: bool
 
 @pytest.mark.parametrize(
     ("kind", "durable"),
-    [("secret_access", True), ("key_refused", True), ("configuration_change", True), ("api_call", False)],
+    [
+        ("secret_access", True),
+        ("secret_write_intended", True),
+        ("key_refused", True),
+        ("configuration_change", True),
+        ("api_call", False),
+    ],
 )
 def test_what_must_be_on_disk_before_it_is_done_says_so(kind: str, durable: bool) -> None:
     """A disk flush for each of thousands of public calls would buy nothing."""

@@ -19,7 +19,7 @@ from crypto_pipeline import defs as floor
 from crypto_pipeline.defs import resources
 from crypto_pipeline.defs.build import TOKEN_ISSUERS, build_defs, secrets_resource
 from crypto_pipeline.errors import ConfigurationError
-from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES
+from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES, PERPETUAL_CLIENTS
 from crypto_pipeline.lake import LocalLake
 from crypto_pipeline.settings import Settings, StoreName
 
@@ -30,7 +30,11 @@ CHECKS = {
     "api_key": {"key_is_read_only"},
     "instruments": set(),
     "candles_1m": {"candles_are_complete", "candles_are_consistent"},
+    "trades": set(),
+    "quotes": set(),
+    "books": set(),
 }
+PERPETUALS = ("funding_rates", "open_interest", "mark_prices")
 every_exchange = pytest.mark.parametrize("exchange", CLIENTS)
 
 
@@ -47,8 +51,9 @@ def built(settings: Settings) -> dg.Definitions:
 
 
 def assets_of(defs: dg.Definitions) -> dict[str, dg.AssetsDefinition]:
-    """Return the assets by key."""
-    return {asset.key.to_user_string(): asset for asset in defs.assets or () if isinstance(asset, dg.AssetsDefinition)}
+    """Return the assets by key, with those that are made together under each of theirs."""
+    made = [asset for asset in defs.assets or () if isinstance(asset, dg.AssetsDefinition)]
+    return {key.to_user_string(): asset for asset in made for key in asset.keys}
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,24 @@ def test_the_code_location_loads_for_every_store_and_every_choice_of_exchanges(
     assert set(assets_of(defs)) == expected | {"huggingface/api_key"}
 
 
+def test_perpetual_contracts_are_read_where_the_exchange_has_them_and_only_if_wanted() -> None:
+    """Coinbase Exchange is spot only."""
+    wanted = assets_of(build_defs(Settings.from_environment(perpetuals="BTC-USDT")))
+    unwanted = assets_of(build_defs(Settings.from_environment()))
+
+    found = {name for name in wanted if name.partition("/")[2] in PERPETUALS}
+    assert found == {f"{exchange}/{name}" for exchange in PERPETUAL_CLIENTS for name in PERPETUALS}
+    assert not found & unwanted.keys()
+    assert PERPETUAL_CLIENTS.keys() == CLIENTS.keys() - {"coinbase"}
+
+
+def test_each_exchange_knows_where_its_perpetual_contracts_are_asked_about() -> None:
+    urls = {"binance_url": "http://127.0.0.1:1", "binance_perpetual_url": "http://127.0.0.1:2"}
+    made = build_defs(Settings.from_environment(okx_url="http://127.0.0.1:3", **urls)).resources or {}
+
+    assert (made["binance"].perpetuals_url, made["okx"].perpetuals_url) == ("http://127.0.0.1:2", None)
+
+
 @every_exchange
 @pytest.mark.parametrize("name", CHECKS)
 def test_each_exchange_has_its_assets_with_their_checks_group_and_pool(
@@ -78,7 +101,7 @@ def test_each_exchange_has_its_assets_with_their_checks_group_and_pool(
     asset = assets_of(built)[f"{exchange}/{name}"]
     spec = asset.specs_by_key[key]
 
-    assert {check.name for check in asset.check_specs} == CHECKS[name]
+    assert {check.name for check in asset.check_specs if check.asset_key == key} == CHECKS[name]
     assert spec.group_name == exchange
     assert spec.tags["exchange"] == exchange
     assert spec.description

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from crypto_pipeline.defs.build import build_defs
-from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES
+from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES, PERPETUAL_CLIENTS
 from crypto_pipeline.settings import Settings
 from crypto_pipeline_tests.support.deployment import Deployment, materialized, run_job
 
@@ -53,9 +53,30 @@ def test_an_exchange_that_is_not_configured_has_no_job_and_its_key_is_not_asked_
 
     assert {job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")} == {
         "okx_market_data",
+        "okx_looks",
         "key_check",
     }
     assert assets_in(defs.resolve_job_def("key_check")) == {"okx/api_key", "huggingface/api_key"}
+
+
+@pytest.mark.parametrize("exchange", CLIENTS)
+def test_a_look_takes_in_what_the_exchange_has(exchange: str) -> None:
+    spot, contracts = {"trades", "quotes", "books"}, {"open_interest", "mark_prices"}
+    with_contracts = spot | (contracts if exchange in PERPETUAL_CLIENTS else set())
+
+    assert assets_in(job_of(f"{exchange}_looks")) == {f"{exchange}/{name}" for name in spot}
+    job = job_of(f"{exchange}_looks", perpetuals="BTC-USDT")
+    assert assets_in(job) == {f"{exchange}/{name}" for name in with_contracts}
+    assert job.partitions_def is None
+
+
+@pytest.mark.parametrize("exchange", PERPETUAL_CLIENTS)
+def test_funding_rates_are_brought_month_by_month(exchange: str) -> None:
+    job = job_of(f"{exchange}_funding", perpetuals="BTC-USDT", first_month="2024-05")
+
+    assert assets_in(job) == {f"{exchange}/funding_rates"}
+    assert isinstance(job.partitions_def, dg.MonthlyPartitionsDefinition)
+    assert job.partitions_def.get_first_partition_key() == "2024-05"
 
 
 def test_an_exchange_that_is_down_does_not_stop_the_others(early: Deployment) -> None:

@@ -5,7 +5,6 @@
 import asyncio
 import inspect
 import json
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -30,7 +29,6 @@ from crypto_pipeline.defs.resources import (
     Lake,
     NoSecrets,
     VaultSecrets,
-    user_name,
 )
 from crypto_pipeline.demo.stack import parts_of
 from crypto_pipeline.errors import ConfigurationError, CryptoPipelineError, SecretError
@@ -269,9 +267,9 @@ def test_another_team_can_use_them_in_its_own_code_location(
     assert metadata["credential_version"].value == "1"
     assert "BTC-USDT" in str(metadata["symbols"].value)
     read, use = deployment.events("secret_access")
-    for event in (read, use):
-        assert (event["secret_name"], event["credential_version"], event["store"]) == ("their-team/okx", "1", "vault")
-        assert event["run_id"] == result.run_id
+    for told in (read, use):
+        assert (told["secret_name"], told["credential_version"], told["store"]) == ("their-team/okx", "1", "vault")
+        assert told["run_id"] == result.run_id
     assert (read["action"], use["action"], use["handed_out"], use["signed_requests"]) == ("read", "use", 1, 1)
     assert [request["key"] for request in deployment.requests(key=True)] == [key.api_key]
 
@@ -385,13 +383,3 @@ def test_a_record_that_cannot_be_kept_is_told_by_its_first_use(tmp_path: Path) -
 
     with pytest.raises(CryptoPipelineError):
         log.record(AuditEvent("step"))
-
-
-@pytest.mark.parametrize("kind", [KeyError, OSError])
-def test_a_user_whose_number_has_no_name_is_told_by_the_number(kind: type[Exception]) -> None:
-    """As in a container that runs as a number; Python 3.13 says it by another error than 3.11."""
-
-    def ask() -> str:
-        raise kind
-
-    assert user_name(ask) == f"uid {os.getuid()}"

@@ -10,7 +10,7 @@ import pytest
 
 from crypto_pipeline.defs.build import build_defs
 from crypto_pipeline.defs.partitions import UPDATE_TAG
-from crypto_pipeline.exchanges import CLIENTS
+from crypto_pipeline.exchanges import CLIENTS, PERPETUAL_CLIENTS
 from crypto_pipeline.settings import Settings
 from crypto_pipeline_tests.support.deployment import Deployment, StandingClock, metadata_of
 
@@ -97,16 +97,28 @@ def test_the_keys_are_asked_about_once_a_day(defs: dg.Definitions) -> None:
 @pytest.mark.parametrize("running", [True, False])
 def test_whether_schedules_run_in_a_new_instance_is_a_setting(running: bool) -> None:
     """And no schedule is left out of it."""
-    defs = build_defs(Settings.from_environment(schedules_running=running))
-    schedules = [
-        defs.resolve_schedule_def(name) for name in (*(f"{name}_hourly" for name in CLIENTS), "daily_key_check")
-    ]
+    defs = build_defs(Settings.from_environment(schedules_running=running, perpetuals="BTC-USDT"))
+    names = [f"{exchange}_{often}" for exchange in CLIENTS for often in ("hourly", "quarter_hourly")]
+    names += [f"{exchange}_funding_hourly" for exchange in PERPETUAL_CLIENTS]
+    schedules = [defs.resolve_schedule_def(name) for name in (*names, "daily_key_check")]
 
     expected = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
     assert {schedule.default_status for schedule in schedules} == {expected}
     assert {schedule.execution_timezone for schedule in schedules} == {"UTC"}
     assert all(schedule.description for schedule in schedules)
     assert len(schedules) == len(list(defs.schedules or ()))
+
+
+@pytest.mark.parametrize("exchange", PERPETUAL_CLIENTS)
+@pytest.mark.parametrize(("moment", "months"), TICKS, ids=[f"{moment:%Y-%m-%d %H}" for moment, _ in TICKS])
+def test_every_hour_the_funding_rates_of_the_same_months_are_asked_for(
+    exchange: str, moment: datetime, months: list[str]
+) -> None:
+    defs = build_defs(Settings.from_environment(perpetuals="BTC-USDT"))
+
+    requests = requests_at(defs, f"{exchange}_funding_hourly", moment)
+
+    assert [request.partition_key for request in requests] == months
 
 
 def test_a_run_as_the_schedule_asks_for_it_continues_the_file(early: Deployment, clock: StandingClock) -> None:

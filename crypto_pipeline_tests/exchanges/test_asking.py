@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -223,6 +224,44 @@ def test_callers_that_waited_for_the_budget_are_stopped_by_a_ban_too(
     assert visit("bybit", script, audit, time, work, budget=one_at_a_time) == 1
 
 
+def test_a_ban_that_another_process_was_told_of_is_kept_by_this_one(
+    audit: JsonLinesAuditLog, time: VirtualTime, tmp_path: Path
+) -> None:
+    """It asks nothing until the ban is over: each question would make it longer."""
+    limits = tmp_path / "limits.sqlite"
+    banned = answer(b'{"code":-1003,"msg":"banned"}', "Retry-After: 120", status="418 I'm a teapot")
+
+    async def work(client: BaseClient, server: Heard) -> int:
+        with pytest.raises(BannedError):
+            await candles(client, server)
+        address = f"http://127.0.0.1:{server.port}"
+        other = CLIENTS["binance"](
+            None, audit=audit, base_url=address, clock=time, monotonic=time, sleep=time.sleep, limits=limits
+        )
+        async with other:
+            with pytest.raises(BannedError, match=r"has shut out this address until .* as another run on this host"):
+                await candles(other, server)
+            asked = len(server.heads)
+            time.seconds += 121
+            assert await candles(other, server) == []
+        return asked
+
+    assert visit("binance", {KLINES: [banned, answer(b"[]")]}, audit, time, work, limits=limits) == 1
+
+
+def test_limits_are_counted_by_the_address_that_is_asked(audit: JsonLinesAuditLog, time: VirtualTime) -> None:
+    """What a sandbox is asked must not slow down what an exchange is asked."""
+    budget, path = CountingBudget(), Path("limits.sqlite")
+
+    async def work(client: BaseClient, server: Heard) -> str:
+        del client
+        return f"http://127.0.0.1:{server.port}"
+
+    url = visit("binance", {}, audit, time, work, budget=budget, limits=path)
+
+    assert budget.shared == [(path, url)]
+
+
 def test_a_refused_request_is_not_sent_again(audit: JsonLinesAuditLog, time: VirtualTime) -> None:
     refused = answer(b'{"code":-1120,"msg":"Invalid interval."}', status="400 Bad Request")
 
@@ -275,6 +314,8 @@ class CountingBudget:
         self.back: list[Ticket] = []
         self.headers: list[str] = []
         self.blocked: list[float] = []
+        self.shut_for: list[float] = []
+        self.shared: list[tuple[Path, str]] = []
 
     used = 0
 
@@ -289,6 +330,15 @@ class CountingBudget:
 
     def block(self, seconds: float) -> None:
         self.blocked.append(seconds)
+
+    def shut(self, seconds: float) -> None:
+        self.shut_for.append(seconds)
+
+    def shut_seconds(self) -> float:
+        return 0.0
+
+    def share(self, path: Path, name: str) -> None:
+        self.shared.append((path, name))
 
     def describe(self) -> str:
         return "counted"

@@ -8,7 +8,7 @@ import crypto_pipeline.exchanges as family
 from crypto_pipeline.audit import JsonLinesAuditLog
 from crypto_pipeline.credentials import ISSUERS
 from crypto_pipeline.errors import EgressDeniedError
-from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES, ExchangeClient
+from crypto_pipeline.exchanges import CLIENTS, ISSUER_PROBES, PERPETUAL_CLIENTS, BaseClient, ExchangeClient
 from crypto_pipeline.transport.egress import rules_for
 
 TRADING = ("order", "withdraw", "transfer", "orders", "trade/order", "asset/withdrawal")
@@ -36,10 +36,18 @@ def test_a_client_is_what_the_market_floor_takes_it_for(name: str, audit: JsonLi
     assert "at most" in client.usage.budget
 
 
-@pytest.mark.parametrize("name", ISSUER_PROBES)
-def test_a_client_can_reach_nothing_that_changes_anything(name: str) -> None:
+def test_every_exchange_with_perpetual_contracts_has_spot_markets_too() -> None:
+    """The symbol of a contract is that of the pair behind it. Coinbase Exchange has no such contracts."""
+    assert set(PERPETUAL_CLIENTS) == set(CLIENTS) - {"coinbase"}
+    assert all(client.name == name for name, client in PERPETUAL_CLIENTS.items())
+
+
+EVERYONE = list(dict.fromkeys([*ISSUER_PROBES.values(), *PERPETUAL_CLIENTS.values()]))
+
+
+@pytest.mark.parametrize("client", EVERYONE, ids=lambda client: client.title)
+def test_a_client_can_reach_nothing_that_changes_anything(client: type[BaseClient]) -> None:
     """Not by a method, and not by a path beside its own."""
-    client = ISSUER_PROBES[name]
     address, table = rules_for(client.host, client.paths)
     own = next(path for path in client.paths if not path.endswith("/"))
 

@@ -104,6 +104,57 @@ def test_pages_under_way_go_on_with_the_new_key_and_the_store_is_read_once(
     assert versions == {"v1", "v2"}
 
 
+def test_a_key_that_is_rejected_is_shown_once_more_only_where_the_store_has_no_other(
+    sandbox: Sandbox, opened: Open
+) -> None:
+    """Coinbase refuses good keys now and then; a rotation must not cost a second rejection for that."""
+    old, new = issue(sandbox, "coinbase"), issue(sandbox, "coinbase")
+    store = Store(old, new)
+
+    async def act() -> None:
+        async with opened("coinbase", store.versions[0], store.renew) as client:
+            await client.prove_key()
+            sandbox.keys.revoke("coinbase", old.api_key)
+            await client.read_candles("BTC-USDT", START_MS, START_MS + MINUTE_MS)
+
+    asyncio.run(act())
+
+    assert [one["status"] for one in sandbox.requests() if one["path"].endswith("/candles")] == [401, 200]
+
+
+def test_a_page_that_is_rejected_twice_waits_for_the_version_that_another_page_is_about_to_find(
+    sandbox: Sandbox, opened: Open
+) -> None:
+    """The first page asked the store a moment too early; the second has the answer on its way."""
+    old, new = issue(sandbox, "coinbase"), issue(sandbox, "coinbase")
+    store = Store(old, new)
+
+    async def until_rejected(times: int) -> None:
+        while sum(one["status"] == 401 for one in sandbox.requests()) < times:  # noqa: ASYNC110 - another thread's
+            await asyncio.sleep(0.01)
+
+    async def renew(rejected: CredentialDescription) -> Credentials | None:
+        if not store.reads:
+            await until_rejected(2)
+            store.reads += 1
+            return store.versions[0]  # not there yet
+        await until_rejected(3)
+        return await store.renew(rejected)
+
+    async def act() -> list[int]:
+        async with opened("coinbase", store.versions[0], renew) as client:
+            await client.prove_key()
+            sandbox.keys.revoke("coinbase", old.api_key)
+            starts = (START_MS, START_MS + 10 * MINUTE_MS)
+            pages = [client.read_candles("BTC-USDT", start, start + 10 * MINUTE_MS) for start in starts]
+            return [len(page) for page in await asyncio.gather(*pages)]
+
+    counts = asyncio.run(asyncio.wait_for(act(), 30))
+
+    assert min(counts) >= 8
+    assert store.reads == 2
+
+
 def test_each_version_is_proved_for_itself(sandbox: Sandbox, opened: Open) -> None:
     """A rotation to a key that may trade must not go through because the old one was read-only."""
     old, new = issue(sandbox, "coinbase"), issue(sandbox, "coinbase", KeyKind.MAY_TRADE)

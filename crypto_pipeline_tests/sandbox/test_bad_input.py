@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_pipeline.sandbox.binance import BinanceExchange
+from crypto_pipeline.sandbox.binance_perpetual import BinancePerpetualExchange
 from crypto_pipeline.sandbox.bybit import BybitExchange
 from crypto_pipeline.sandbox.coinbase import CoinbaseAdvanced
 from crypto_pipeline.sandbox.coinbase_exchange import CoinbaseExchange
@@ -25,6 +26,7 @@ KNOWN = {
 }
 EXCHANGES: tuple[SimulatedExchange, ...] = (
     BinanceExchange(KEYS, limits=False),
+    BinancePerpetualExchange(limits=False),
     BybitExchange(KEYS, limits=False),
     CoinbaseAdvanced(KEYS, limits=False),
     CoinbaseExchange(KEYS, limits=False),
@@ -38,10 +40,17 @@ PATHS = (
     "/api/v3/historicalTrades",
     "/api/v3/ticker/24hr",
     "/sapi/v1/account/apiRestrictions",
+    "/fapi/v1/fundingRate",
+    "/fapi/v1/premiumIndex",
+    "/fapi/v1/openInterest",
     "/api/whoami-v2",
     "/v5/market/kline",
     "/v5/market/instruments-info",
     "/v5/market/orderbook",
+    "/v5/market/tickers",
+    "/v5/market/recent-trade",
+    "/v5/market/funding/history",
+    "/v5/market/open-interest",
     "/v5/user/query-api",
     "/api/v5/market/candles",
     "/api/v5/market/history-candles",
@@ -76,6 +85,7 @@ NAMES = [
     "after",
     "before",
     "cursor",
+    "intervalTime",
     "sz",
     "product_id",
     "offset",
@@ -95,6 +105,8 @@ VALUES = st.one_of(
             "60",
             "15m",
             "ONE_MINUTE",
+            "linear",
+            "1h",
             "0",
             "9" * 18,
         ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from crypto_pipeline.sandbox import market
 from crypto_pipeline.sandbox.coinbase import CoinbaseAdvanced
 from crypto_pipeline.sandbox.keys import KeyKind, KeyRing, SimulatedKey
+from crypto_pipeline.sandbox.quotes import newest_trades
 from crypto_pipeline_tests.sandbox.asking import (
     MINUTE_MS,
     NOW_MS,
@@ -352,6 +355,19 @@ def test_ticker_book_and_clock_agree(coinbase: CoinbaseAdvanced) -> None:
     assert len(times) == 30
     assert times == sorted(times, reverse=True)
     assert clock == {"iso": "2026-03-02T12:00:30.500Z", "epochSeconds": str(NOW), "epochMillis": str(NOW_MS)}
+
+
+def test_a_trade_names_the_side_of_its_maker_and_its_time_to_the_microsecond(coinbase: CoinbaseAdvanced) -> None:
+    """Who bought took what somebody had offered to sell."""
+    found = newest_trades("coinbase", "BTC-USDT", NOW_MS, 40)
+
+    trades = content(coinbase.handle(asked("/api/v3/brokerage/market/products/BTC-USDT/ticker", "limit=40")))["trades"]
+
+    assert [trade["side"] for trade in trades] == ["SELL" if trade.taker_side == "buy" else "BUY" for trade in found]
+    assert {trade["side"] for trade in trades} == {"BUY", "SELL"}
+    for trade, made in zip(trades, found, strict=True):
+        assert re.fullmatch(r"2026-03-02T\d\d:\d\d:\d\d\.\d{6}Z", trade["time"])
+        assert datetime.fromisoformat(trade["time"]).timestamp() * 1000 // 1 == made.time_ms
 
 
 def test_what_general_clients_ask_besides_is_answered(keys: KeyRing, coinbase: CoinbaseAdvanced) -> None:

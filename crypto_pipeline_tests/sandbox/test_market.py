@@ -192,3 +192,13 @@ def test_no_minutes_are_no_rows_and_no_candle() -> None:
     assert market.rows("binance", "BTC-USDT", BEGIN_MS, 0) == []
     with pytest.raises(ValueError, match="at least one minute"):
         market.summed("binance", "BTC-USDT", BEGIN_MS, 0)
+
+
+@pytest.mark.parametrize("exchange", ["binance", "coinbase", "okx", "bybit"])
+@pytest.mark.parametrize("symbol", market.SYMBOLS)
+def test_the_price_before_a_minute_is_the_one_it_opens_at(exchange: str, symbol: str) -> None:
+    """Also where a stretch of minutes begins, and after quiet ones."""
+    for number in (29_540_880, 29_540_881, 29_541_239, 29_541_359, 29_541_360):
+        open_ms = number * market.MINUTE_MS
+
+        assert market.price_before(exchange, symbol, open_ms) == market.minute(exchange, symbol, open_ms).open

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_pipeline.sandbox.noise import STRETCH, exponential, mixed, mixed_stretch, seed, wave
+from crypto_pipeline.sandbox.noise import STRETCH, exponential, mixed, mixed_stretch, seed, wave, wave_at
 
 STARTS = st.integers(0, 2**64 - 1)
 INDICES = st.integers(0, 10**9)
@@ -49,6 +49,7 @@ def test_a_wave_goes_straight_from_point_to_point(start: int, first: int, distan
         return (left + (right - left) * way // distance) * height >> 16
 
     assert wave(start, first, distance, height) == [at(first + step) for step in range(STRETCH)]
+    assert wave_at(start, first, distance, height) == at(first)
 
 
 @given(millionths=st.integers(-3_000_000, 3_000_000))

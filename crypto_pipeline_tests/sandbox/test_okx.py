@@ -247,6 +247,8 @@ def test_long_bars_open_at_utc_plus_8_unless_they_say_utc(okx: OkxExchange, bar:
         ("market/candles", "instId=BTC-USDT&after=-5", 400, "51000"),
         ("public/instruments", "", 400, "50014"),
         ("public/instruments", "instType=STOCK", 400, "51000"),
+        ("public/instruments", "instType=SPOT&instId=NONE-USDT", 200, "51001"),
+        ("market/tickers", "instType=STOCK", 400, "51000"),
         ("public/nothing", "", 404, "404"),
     ],
 )
@@ -261,7 +263,7 @@ def test_instruments_are_those_of_the_market(okx: OkxExchange) -> None:
 
     shown = {entry["instId"]: (Decimal(entry["tickSz"]), Decimal(entry["lotSz"])) for entry in answer["data"]}
     assert shown == {entry.symbol: (entry.tick, entry.lot) for entry in market.instruments("okx")}
-    assert content(okx.handle(asked("/api/v5/public/instruments", "instType=SWAP")))["data"] == []
+    assert content(okx.handle(asked("/api/v5/public/instruments", "instType=OPTION")))["data"] == []
     assert content(okx.handle(asked("/api/v5/market/tickers", "instType=SWAP")))["data"] == []
 
 

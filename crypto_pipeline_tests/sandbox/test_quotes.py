@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import takewhile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crypto_pipeline.sandbox import market
-from crypto_pipeline.sandbox.bars import listed_ms
+from crypto_pipeline.sandbox.bars import Bar, Chart, listed_ms
 from crypto_pipeline.sandbox.quotes import book, last_day, last_price, newest_trades, trades_before, trades_from
 from crypto_pipeline_tests.sandbox.asking import MINUTE_MS, NOW_MS
 
@@ -36,6 +38,31 @@ def test_no_trade_is_from_the_future_and_ids_only_rise() -> None:
     assert trades[0].time_ms <= NOW_MS
     assert [trade.trade_id for trade in trades] == sorted({trade.trade_id for trade in trades}, reverse=True)
     assert list(trades_before("okx", "PEPE-USDT", listed_ms("okx", "PEPE-USDT"))) == []
+
+
+@settings(deadline=None)  # the first use of a stretch of the market is slow, and the machine is shared
+@given(passed=st.integers(1, MINUTE_MS), symbol=st.sampled_from(market.SYMBOLS), back=st.integers(0, 600))
+def test_the_trades_of_a_running_minute_lie_within_its_candle(passed: int, symbol: str, back: int) -> None:
+    """Whatever of it has passed; and none of them changes later."""
+    open_ms = RUNNING_MS - back * MINUTE_MS
+    candle = Chart("okx", symbol, Bar(1), open_ms + passed).candle(open_ms)
+    so_far = [trade for trade in newest_trades("okx", symbol, open_ms + passed, 20) if trade.time_ms >= open_ms]
+    in_the_end = newest_trades("okx", symbol, open_ms + MINUTE_MS, 20)
+
+    assert all(candle.low <= trade.price <= candle.high for trade in so_far)
+    assert all(trade.time_ms < open_ms + passed for trade in so_far)
+    assert set(so_far) <= set(in_the_end)
+
+
+@pytest.mark.parametrize("symbol", market.SYMBOLS)
+def test_the_trades_of_a_minute_touch_its_high_and_its_low(symbol: str) -> None:
+    """So that candles which are made of trades are those of the exchange."""
+    minute = market.minute("okx", symbol, RUNNING_MS - MINUTE_MS)
+    trades = [trade for trade in newest_trades("okx", symbol, RUNNING_MS, 20) if trade.time_ms >= minute.open_time_ms]
+
+    assert (trades[-1].price, trades[0].price) == (minute.open, minute.close)
+    assert max(trade.price for trade in trades) == minute.high
+    assert min(trade.price for trade in trades) == minute.low
 
 
 @pytest.mark.parametrize("symbol", market.SYMBOLS)

@@ -56,7 +56,7 @@ def fetched(url: str, path: str, *, method: str = "GET", body: object = None) ->
 
 def test_every_exchange_and_the_control_listen_on_ports_of_their_own(sandbox: Sandbox) -> None:
     assert set(sandbox.urls) == {*NAMES, "control"}
-    assert len(set(sandbox.urls.values())) == 7
+    assert len(set(sandbox.urls.values())) == 8
     assert all(url.startswith("http://127.0.0.1:") for url in sandbox.urls.values())
     status, body, _ = fetched(sandbox.control_url, "/health")
     assert (status, json.loads(body)) == (200, {"urls": sandbox.urls})

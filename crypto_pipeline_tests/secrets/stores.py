@@ -89,7 +89,7 @@ class AwsStore(RemoteStore):
         self._layout: Literal["combined", "separate"] = layout
         self._fields: dict[str, object] = {}
         self.prefix = new_prefix()
-        self.source = self._opened(aws.address, LOGIN)
+        self.source = self.opened(aws.address, LOGIN)
 
     def put(self, issuer: str, parts: Mapping[str, object]) -> None:
         """Store a new version of the secret."""
@@ -114,13 +114,14 @@ class AwsStore(RemoteStore):
         allowed = tuple(f"secretsmanager:{each}" for each in ("DescribeSecret", "ListSecrets", "ListSecretVersionIds"))
         login = self._aws.user(self.prefix, allowed=allowed)
         with self._aws.enforcing():
-            yield self._opened(self._aws.address, login)
+            yield self.opened(self._aws.address, login)
 
     def down(self) -> SecretSource:
         """Return a source that asks a port where nobody listens."""
-        return self._opened(f"http://127.0.0.1:{free_port()}", LOGIN)
+        return self.opened(f"http://127.0.0.1:{free_port()}", LOGIN)
 
-    def _opened(self, address: str, login: Mapping[str, str]) -> AwsSource:
+    def opened(self, address: str, login: Mapping[str, str] = LOGIN) -> AwsSource:
+        """Return a source that asks there, with this login."""
         for name, value in login.items():
             self._monkeypatch.setenv(name, value)
         return AwsSource(_client(address, login["AWS_ACCESS_KEY_ID"]), prefix=self.prefix, layout=self._layout)

@@ -19,6 +19,7 @@ from crypto_pipeline.errors import (
     SecretStoreUnavailableError,
 )
 from crypto_pipeline.secrets import AwsSource, SecretSource, build_client
+from crypto_pipeline.secrets.aws_region import AwsRegion
 from crypto_pipeline_tests.support.aws import LOGIN, REGION, Answers, Aws
 from crypto_pipeline_tests.support.hiding import assert_hides
 from crypto_pipeline_tests.support.odd_server import odd_server
@@ -168,3 +169,27 @@ def test_a_certificate_that_does_not_verify_is_no_outage(tmp_path: Path, monkeyp
             source.read("okx")
 
     assert not caught.value.retryable
+
+
+WRITES: tuple[tuple[int, str, str, type[CryptoPipelineError], str], ...] = (
+    (400, "InvalidRequestException", "Operation not permitted on a replica", ConfigurationError, "AWS refused Put"),
+    (400, "InvalidRequestException", "it was marked for deletion", SecretNotFoundError, "marked for deletion"),
+    (400, "ResourceNotFoundException", "", SecretNotFoundError, "has no secret"),
+    (400, "ResourceExistsException", "", ConfigurationError, "AWS refused Put"),
+    (400, "AccessDeniedException", "", SecretDeniedError, "must allow secretsmanager:PutSecretValue on it"),
+    (400, "EncryptionFailure", "", ConfigurationError, "AWS refused Put"),
+)
+
+
+@pytest.mark.parametrize(("status", "code", "message", "kind", "says"), WRITES, ids=lambda value: str(value)[:30])
+def test_a_write_that_is_refused_is_not_taken_for_a_secret_without_a_value(
+    client: Any, status: int, code: str, message: str, kind: type[CryptoPipelineError], says: str
+) -> None:
+    """One code means one thing to a read and another to a write; what was sent is left behind."""
+    Answers(client, {"PutSecretValue": (status, {"__type": code, "message": message})})
+
+    with pytest.raises(kind, match=says) as caught:
+        AwsRegion(client).ask("PutSecretValue", "crypto-pipeline/okx", SecretId="x", SecretString=PLANTED)
+
+    assert type(caught.value) is kind
+    assert_hides(caught.value, {"value": PLANTED, "login": LOGIN["AWS_SECRET_ACCESS_KEY"], "session": SESSION})

@@ -7,7 +7,18 @@ import pytest
 from crypto_pipeline.credentials import ISSUERS
 from crypto_pipeline.errors import MalformedSecretError, SecretNotFoundError
 from crypto_pipeline.redaction import Secret
-from crypto_pipeline.secrets.layout import OWN, SHARED, VARIABLES, StoredSecret, covered, parse_fields, parts_of
+from crypto_pipeline.secrets.layout import (
+    OWN,
+    SHARED,
+    VARIABLES,
+    Layout,
+    StoredSecret,
+    covered,
+    parse_fields,
+    parts_of,
+    placed_parts,
+    uncovered,
+)
 from crypto_pipeline_tests.support.hiding import assert_hides
 
 PLANTED = "planted-4c1f0b7d9a"
@@ -103,3 +114,42 @@ def test_a_field_that_nobody_asked_for_is_left_out() -> None:
     fields = {"api_key": Secret("k"), "api_secret": Secret("s"), "note": Secret("planted note 51"), "n": 1}
 
     assert set(parts_of("binance", fields, layout=OWN, place="It")) == {"api_key", "api_secret"}
+
+
+def test_what_was_covered_goes_back_as_it_came() -> None:
+    """Whatever it is, and however deep."""
+    fields = {"text": PLANTED, "number": 1.5, "nothing": None, "list": ["a", {"b": [PLANTED]}], "flag": True}
+
+    assert uncovered(covered(fields)) == fields
+
+
+@pytest.mark.parametrize(
+    ("issuer", "layout", "there", "fields"),
+    [
+        ("bybit", OWN, (), ("api_key", "api_secret")),
+        ("bybit", OWN, ("note",), ("api_key", "api_secret")),
+        ("bybit", SHARED, ("okx_api_key", "api_key"), ("bybit_api_key", "bybit_api_secret")),
+        ("huggingface", SHARED, (), ("huggingface_token",)),
+        ("huggingface", SHARED, ("hf_token",), ("hf_token",)),
+        ("huggingface", SHARED, ("hf_token", "huggingface_token"), ("huggingface_token", "hf_token")),
+    ],
+)
+def test_a_part_is_put_where_it_is_looked_for(
+    issuer: str, layout: Layout, there: tuple[str, ...], fields: tuple[str, ...]
+) -> None:
+    """Under each of its names that is in use."""
+    parts = {part: Secret(f"{PLANTED}-{part}") for part in ISSUERS[issuer].names}
+
+    placed = placed_parts(issuer, parts, there, layout=layout)
+
+    assert tuple(placed) == fields
+    assert {name.rpartition("_")[2]: value for name, value in placed.items()} == {
+        part.rpartition("_")[2]: value for part, value in parts.items()
+    }
+
+
+def test_a_part_that_is_not_there_any_more_goes() -> None:
+    """A new key with a part of the old one is no key."""
+    placed = placed_parts("bybit", {"api_key": Secret(PLANTED)}, ("api_key", "api_secret", "note"), layout=OWN)
+
+    assert placed == {"api_key": Secret(PLANTED), "api_secret": None}

@@ -83,7 +83,7 @@ def running_aws() -> Iterator[Aws]:
     server.start()
     host, port = server.get_host_and_port()
     try:
-        with _versions_keep_their_time():
+        with _versions_keep_their_time(), _reads_follow_the_label():
             yield Aws(f"http://{host}:{port}")
     finally:
         server.stop()
@@ -107,6 +107,30 @@ def _versions_keep_their_time() -> Iterator[None]:
         yield
     finally:
         SecretsManagerBackend.list_secret_version_ids = listed  # type: ignore[method-assign]
+
+
+@contextmanager
+def _reads_follow_the_label() -> Iterator[None]:
+    """Mend the server: once AWSCURRENT was moved by hand, it goes on giving the version that had it before."""
+    moved = SecretsManagerBackend.update_secret_version_stage
+
+    def update_secret_version_stage(
+        self: SecretsManagerBackend,
+        secret_id: str,
+        version_stage: str,
+        remove_from_version_id: str,
+        move_to_version_id: str,
+    ) -> tuple[str, str]:
+        answer = moved(self, secret_id, version_stage, remove_from_version_id, move_to_version_id)
+        if version_stage == "AWSCURRENT":
+            self.secrets[secret_id].default_version_id = move_to_version_id  # type: ignore[misc]  # not of a replica
+        return answer
+
+    SecretsManagerBackend.update_secret_version_stage = update_secret_version_stage  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        SecretsManagerBackend.update_secret_version_stage = moved  # type: ignore[method-assign]
 
 
 Prepared = tuple[int, Mapping[str, Any] | bytes]

@@ -87,7 +87,7 @@ class Deployment:
             "lake": self.lake,
             "audit_log": self.audit_file,
             "op_retries": 0,
-            **{f"{issuer}_url": self.sandbox.urls[issuer] for issuer in ISSUERS},
+            **{f"{name}_url": self.sandbox.urls[name] for name in (*ISSUERS, "binance_perpetual")},
         }
         return Settings.from_environment(**{**usual, **changes})
 

@@ -112,5 +112,17 @@ def _initialised(root: hvac.Client, server: subprocess.Popen[bytes]) -> str:
         root.token = made["root_token"]
         root.sys.submit_unseal_key(key)
         root.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+        _wait_for_engine(root, deadline)
         return key
     pytest.fail(f"OpenBao did not start within {SECONDS_TO_START:.0f} s")
+
+
+def _wait_for_engine(root: hvac.Client, deadline: float) -> None:
+    """Wait until the new engine takes requests: for a moment it says that it is being upgraded."""
+    while time.monotonic() < deadline:
+        try:
+            root.secrets.kv.v2.read_configuration(mount_point="secret")
+        except hvac.exceptions.VaultError:
+            time.sleep(0.02)
+        else:
+            return

@@ -417,5 +417,32 @@ def test_limits_that_differ_by_endpoint_are_told() -> None:
     assert run(work()) == "0 requests, at most 20 per 2 s (candles 40; config 5)"
 
 
+def test_what_an_endpoint_is_asked_about_may_be_counted_apart() -> None:
+    """The first word of a key says how many; each key has its own window."""
+
+    async def work() -> list[float]:
+        budget = SlidingWindow(20, 2, allowed_for={"funding": 2}, clock=now)
+        given = []
+        for key in (
+            "funding BTC",
+            "funding BTC",
+            "funding ETH",
+            "funding BTC",
+            "ticker BTC",
+            "ticker BTC",
+            "ticker BTC",
+        ):
+            ticket = await budget.acquire(1, key)
+            budget.release(ticket)
+            given.append(ticket.sent_at)
+        return given
+
+    given = run(work())
+
+    assert given[:3] == [0, 0, 0]
+    assert given[3] == pytest.approx(2, abs=0.1)
+    assert given[4:] == [given[3]] * 3
+
+
 async def _never(_: float) -> None:
     pytest.fail("nobody has to wait here")
