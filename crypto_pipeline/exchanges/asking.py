@@ -207,11 +207,11 @@ class Asker(Refusals, ABC):
     async def _ask_once(self, endpoint: Endpoint, query: str, credentials: Credentials | None) -> Answer:
         async with self._slots:
             self._check_open()
-            self._check_others()
             ticket = await self._budget.acquire(endpoint.weight, endpoint.counted_as)
             headers: Mapping[str, str] = {}
             try:
                 self._check_open()  # somebody else may have been shut out while this one waited
+                self._check_others()
                 answer = await self._exchange(endpoint, query, credentials)
                 headers = answer.headers
             finally:

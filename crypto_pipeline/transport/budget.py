@@ -56,7 +56,11 @@ class Budget(Protocol):
         ...
 
     async def acquire(self, weight: int = 1, key: str = "") -> Ticket:
-        """Wait until a request of this weight may be sent; `key` is the endpoint, where each has its own limit."""
+        """
+        Wait until a request of this weight may be sent; `key` is the endpoint, where each has its own limit.
+
+        Whoever is shut out does not wait, and may not send: ask `shut_seconds` afterwards.
+        """
         ...
 
     def release(self, ticket: Ticket, headers: Mapping[str, str] = NO_HEADERS) -> None:
@@ -96,6 +100,7 @@ class PacedBudget(ABC):
         self._sleep = sleep
         self._used = 0
         self._state: LimitState = OwnState()
+        self._shut_until = 0.0
         # Whoever waits holds the turn: those behind, for the same count, could not go earlier.
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -117,6 +122,9 @@ class PacedBudget(ABC):
         async with self._turns[self._counted_as(key)]:
             while True:
                 with self._state.changing() as known:
+                    self._shut_until = known.get("shut_until", 0.0)
+                    if self.shut_seconds():
+                        return Ticket(self._clock(), key)  # nothing may be waited for, or counted, that is not sent
                     blocked = known.get("blocked_until", 0.0) - self._clock()
                     pause = max(blocked, self._pause(known, weight, key))
                     if pause <= 0:
@@ -134,11 +142,11 @@ class PacedBudget(ABC):
     def shut(self, seconds: float) -> None:
         """Note that the exchange has shut us out for so long."""
         self._extend("shut_until", seconds)
+        self._shut_until = max(self._shut_until, self._clock() + seconds)
 
     def shut_seconds(self) -> float:
-        """Return for how much longer we are shut out."""
-        with self._state.changing() as known:
-            return max(0.0, float(known.get("shut_until", 0.0)) - self._clock())
+        """Return for how much longer we are shut out, as far as was known when a request was last allowed."""
+        return max(0.0, self._shut_until - self._clock())
 
     def share(self, path: Path, name: str) -> None:
         """Count together with all processes of this host that name the same file and limit."""

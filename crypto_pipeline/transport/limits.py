@@ -13,7 +13,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -111,12 +111,15 @@ class SharedState:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None or self._process != os.getpid():  # a forked child must not use its parent's
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+            _make_private(self._path)
             connection = sqlite3.connect(
                 self._path, timeout=PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
             )
             weakref.finalize(self, connection.close)
-            _make_ready(connection)
+            # Not a write-ahead log: of processes that start together, all but one fail to switch to it.
+            connection.execute("PRAGMA journal_mode = PERSIST")
+            connection.execute("PRAGMA synchronous = OFF")  # after a power cut the count begins anew anyway
+            connection.execute("CREATE TABLE IF NOT EXISTS limits (name TEXT PRIMARY KEY, known TEXT NOT NULL)")
             self._connection, self._process = connection, os.getpid()
         return self._connection
 
@@ -143,3 +146,10 @@ def _boot_id() -> str:
         return _BOOT_ID.read_text().strip()
     except OSError:  # pragma: no cover - not Linux
         return ""
+
+
+def _make_private(path: Path) -> None:
+    """Make the file if it is not there, without access for others."""
+    # Never opened if it is there: to close it would let go of the locks that SQLite holds on it for this process.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

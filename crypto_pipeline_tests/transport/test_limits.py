@@ -138,14 +138,30 @@ class TestEverySharedBudget:
     def test_who_is_shut_out_is_known_to_all_and_for_how_long(self, build: Callable[[], Budget], path: Path) -> None:
         async def work() -> list[float]:
             one, other = together(build, path, 2)
+            await other.acquire()
             seconds = [other.shut_seconds()]
             one.shut(600)
             one.shut(60)  # a shorter one does not lift a longer one
-            seconds.append(other.shut_seconds())
-            await asyncio.sleep(700)
-            return [*seconds, other.shut_seconds()]
+            for wait in (0, 100, 600):
+                await asyncio.sleep(wait)
+                await other.acquire()
+                seconds.append(other.shut_seconds())
+            return [*seconds, now()]
 
-        assert run(work()) == [0, 600, 0]
+        assert run(work()) == pytest.approx([0, 600, 500, 0, 700])
+
+    def test_what_is_not_sent_because_of_that_is_not_counted(self, build: Callable[[], Budget], path: Path) -> None:
+        async def work() -> float:
+            one, other = together(build, path, 2)
+            one.shut(30)
+            for _ in range(50):
+                other.release(await other.acquire())
+            assert other.used == 0
+            await asyncio.sleep(31)
+            await other.acquire()
+            return now()
+
+        assert run(work()) == pytest.approx(31)
 
     def test_other_names_are_other_counts(self, build: Callable[[], Budget], path: Path) -> None:
         async def work() -> float:
@@ -189,6 +205,47 @@ def test_real_processes_lose_no_count(path: Path) -> None:
     assert [process.exitcode for process in processes] == [0, 0, 0]
     with SharedState(path, NAME).changing() as known:
         assert known == {"n": 600}
+
+
+def _count_at(path: Path, start_at: float, times: int) -> None:
+    while time.time() < start_at:
+        pass
+    _count(path, times)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_processes_that_start_together_all_find_the_file_usable(attempt: int, path: Path) -> None:
+    """As those of a command that runs four exchanges side by side, on the first day."""
+    del attempt
+    context, start_at = multiprocessing.get_context("fork"), time.time() + 0.5
+    processes = [context.Process(target=_count_at, args=(path, start_at, 40)) for _ in range(6)]
+
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+
+    assert [process.exitcode for process in processes] == [0] * 6
+    with SharedState(path, NAME).changing() as known:
+        assert known == {"n": 240}
+
+
+def test_two_in_one_process_do_not_disturb_each_other(path: Path) -> None:
+    """To open the second must not let go of what the first one holds."""
+    one, other = SharedState(path, NAME), SharedState(path, "another")
+
+    with one.changing() as known:
+        known["n"] = 1
+    for number in range(3):
+        with other.changing() as known:
+            known["n"] = number
+        with SharedState(path, f"new {number}").changing() as known:
+            known["n"] = number
+        with one.changing() as known:
+            known["n"] += 1
+
+    with SharedState(path, NAME).changing() as known:
+        assert known == {"n": 4}
 
 
 def test_a_process_killed_in_the_middle_of_a_change_leaves_the_count_as_it_was_and_free(path: Path) -> None:
