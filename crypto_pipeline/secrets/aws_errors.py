@@ -144,6 +144,14 @@ def unreachable(error: Exception, name: str, where: str) -> CryptoPipelineError:
     return unusable(error)
 
 
+def no_login_file(error: OSError) -> ConfigurationError:
+    """Return the error for a login of the AWS chain that stands in a file, or comes from a program, and is gone."""
+    return ConfigurationError(
+        f"The login that the AWS chain names cannot be read ({error.strerror or type(error).__name__}). Correct "
+        "AWS_WEB_IDENTITY_TOKEN_FILE, or the program or file that the profile names."
+    )
+
+
 def not_aws(where: str) -> SecretStoreUnavailableError:
     """Return the error for an answer that is not in the service's shape."""
     return SecretStoreUnavailableError(

@@ -89,6 +89,8 @@ class AwsRegion:
             answer = error.response
         except (BotoCoreError, ResponseParserError) as error:
             failure = aws_errors.unreachable(error, name, self.where)
+        except OSError as error:  # what goes over the network is one of the library's own errors
+            failure = aws_errors.no_login_file(error)
         else:
             failure = aws_errors.not_aws(self.where)
             if any(part in answer for part in _PARTS[operation]):

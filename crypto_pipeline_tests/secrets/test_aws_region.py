@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 
-from crypto_pipeline.errors import SecretDeniedError, SecretNotFoundError, SecretStoreUnavailableError
-from crypto_pipeline.secrets import AwsSource, SecretSource
+from crypto_pipeline.errors import (
+    ConfigurationError,
+    SecretDeniedError,
+    SecretNotFoundError,
+    SecretStoreUnavailableError,
+)
+from crypto_pipeline.secrets import AwsSource, SecretSource, build_client
 from crypto_pipeline_tests.secrets.stores import AwsStore, new_parts
 from crypto_pipeline_tests.secrets.told import Time
 from crypto_pipeline_tests.support.aws import LOGIN, REGION, Answers, Aws, Prepared
@@ -222,3 +228,18 @@ def test_what_a_batch_told_is_remembered_for_the_comparison(aws: Aws, aws_separa
     regions[1].holds("v0", made=MADE - timedelta(days=1))
 
     assert source.read("okx").description.version == f"v0 (replica us-east-1, behind {version})"
+
+
+def test_a_login_that_stands_in_a_file_that_is_gone_is_told(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in a pod whose token is not mounted."""
+    for name, value in {
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "gone"),
+        "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/reader",
+    }.items():
+        monkeypatch.setenv(name, value)
+    source = AwsSource(build_client(REGION, aws.address), prefix="crypto-pipeline")
+
+    with pytest.raises(ConfigurationError, match=r"cannot be read \(No such file or directory\)\. Correct AWS_WEB"):
+        source.read("okx")
