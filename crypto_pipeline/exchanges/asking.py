@@ -273,8 +273,8 @@ class Asker(Refusals, ABC):
         if seconds > 0:
             until = datetime.fromtimestamp(self._clock() + seconds, UTC)
             msg = (
-                f"{self.title} has shut out this address until {until:%Y-%m-%d %H:%M:%S} UTC, as another run on this "
-                "host was told; it was not asked again, which would make it longer. Wait until then."
+                f"{self.title} banned this address until {until:%Y-%m-%d %H:%M:%S} UTC, as another request of this "
+                "host was told; it was not asked again, which would make the ban longer. Wait until then."
             )
             raise BannedError(msg, exchange=self.name, retry_after_seconds=seconds)
 

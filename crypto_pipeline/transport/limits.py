@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -122,22 +121,6 @@ class SharedState:
             connection.execute("CREATE TABLE IF NOT EXISTS limits (name TEXT PRIMARY KEY, known TEXT NOT NULL)")
             self._connection, self._process = connection, os.getpid()
         return self._connection
-
-
-def _make_ready(connection: sqlite3.Connection) -> None:
-    """Set the file up; SQLite's own patience does not hold for two that switch it to WAL at the same moment."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = OFF")  # after a power cut the count begins anew anyway
-            connection.execute("CREATE TABLE IF NOT EXISTS limits (name TEXT PRIMARY KEY, known TEXT NOT NULL)")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def _boot_id() -> str:

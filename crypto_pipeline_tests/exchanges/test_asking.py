@@ -239,7 +239,7 @@ def test_a_ban_that_another_process_was_told_of_is_kept_by_this_one(
             None, audit=audit, base_url=address, clock=time, monotonic=time, sleep=time.sleep, limits=limits
         )
         async with other:
-            with pytest.raises(BannedError, match=r"has shut out this address until .* as another run on this host"):
+            with pytest.raises(BannedError, match=r"banned this address until .* as another request of this host"):
                 await candles(other, server)
             asked = len(server.heads)
             time.seconds += 121

@@ -67,12 +67,16 @@ def rotated_under(
         return [json.loads(process.communicate(timeout=60)[0]) for process in running]
 
 
+def rate(told: Sequence[dict[str, Any]]) -> float:
+    """Return how many requests a second were answered, all processes together."""
+    return float(sum(one["answered"] / one["seconds"] for one in told))
+
+
 def figures(told: Sequence[dict[str, Any]]) -> str:
     """Return the figures of all processes on one line."""
-    rate = sum(one["answered"] / one["seconds"] for one in told)
     failed = sum(len(one["failures"]) for one in told)
     return (
-        f"{len(told)} processes, {rate:.0f} answers/s together, {failed} failed requests; for each process "
+        f"{len(told)} processes, {rate(told):.0f} answers/s together, {failed} failed requests; for each process "
         f"{[one['reads'] for one in told]} readings of the store and {[one['rejections'] for one in told]} rejections"
     )
 
@@ -90,16 +94,18 @@ def test_two_processes_lose_no_request_in_three_rotations(overlap_seconds: float
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("at_once", [1, 16])
+@pytest.mark.parametrize(("processes", "at_once"), [(1, 1), (2, 1), (1, 16)])
 @pytest.mark.parametrize("overlap_seconds", [5.0, 0.0], ids=["with an overlap", "without one"])
-def test_three_processes_lose_no_request_in_a_minute_of_load(
-    overlap_seconds: float, at_once: int, scene: VaultScene, capsys: pytest.CaptureFixture[str]
+def test_no_process_loses_a_request_in_a_minute_of_load(
+    overlap_seconds: float, processes: int, at_once: int, scene: VaultScene, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The heavy version; prints its figures. Requests that are under way when a key ends are all rejected."""
-    told = rotated_under(scene, 3, seconds=60, overlap_seconds=overlap_seconds, at_once=at_once)
+    """The heavy version; prints its figures. All requests that are under way when a key ends are rejected."""
+    told = rotated_under(scene, processes, seconds=60, overlap_seconds=overlap_seconds, at_once=at_once)
 
     with capsys.disabled():
         sys.stdout.write(f"\n{at_once} at once, overlap {overlap_seconds:.0f} s: {figures(told)}\n")
-    assert [one["failures"] for one in told] == [[]] * 3
-    assert [one["reads"] for one in told] == [1 + ROTATIONS] * 3
+    assert [one["failures"] for one in told] == [[]] * processes
+    assert [one["reads"] for one in told] == [1 + ROTATIONS] * processes
     assert max(one["rejections"] for one in told) <= ROTATIONS * at_once
+    if (processes, at_once) == (1, 1):
+        assert rate(told) >= 200, "the load was not reached: this needs a machine with nothing else to do"
