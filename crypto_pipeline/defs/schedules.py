@@ -27,7 +27,17 @@ def build_schedules(
         running: whether a new instance starts with them switched on.
     """
     status = dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED
-    hourly = [_hourly(exchange, minute=3 + index, status=status) for index, exchange in enumerate(exchanges)]
+    hourly = [
+        _hourly(
+            f"{exchange}_hourly",
+            market_data_job_name(exchange),
+            key=exchange,
+            minute=3 + index,
+            description=f"Bring the running month of {exchange} up to date; on the 1st, also the month before.",
+            status=status,
+        )
+        for index, exchange in enumerate(exchanges)
+    ]
     daily = dg.ScheduleDefinition(
         name="daily_key_check",
         job_name=CREDENTIALS_JOB,
@@ -37,7 +47,17 @@ def build_schedules(
         default_status=status,
     )
     looks = [_looks(exchange, minute=index, status=status) for index, exchange in enumerate(exchanges)]
-    funding = [_funding(exchange, minute=33 + index, status=status) for index, exchange in enumerate(perpetuals)]
+    funding = [
+        _hourly(
+            f"{exchange}_funding_hourly",
+            funding_job_name(exchange),
+            key=f"{exchange}@funding",
+            minute=33 + index,
+            description=f"Bring the funding rates of {exchange} up to date.",
+            status=status,
+        )
+        for index, exchange in enumerate(perpetuals)
+    ]
     return [*hourly, *looks, *funding, daily]
 
 
@@ -52,42 +72,25 @@ def _looks(exchange: str, *, minute: int, status: dg.DefaultScheduleStatus) -> d
     )
 
 
-def _funding(exchange: str, *, minute: int, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
-    @dg.schedule(
-        name=f"{exchange}_funding_hourly",
-        job_name=funding_job_name(exchange),
-        cron_schedule=f"{minute} * * * *",
-        execution_timezone="UTC",
-        description=f"Bring the funding rates of {exchange} up to date.",
-        default_status=status,
-    )
-    def hourly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-        now = context.scheduled_execution_time
-        return [
-            dg.RunRequest(run_key=f"{exchange}@funding@{month}@{now:%Y-%m-%dT%H:%M}", partition_key=month)
-            for month in months_to_update(now)
-        ]
+def _hourly(
+    name: str, job_name: str, *, key: str, minute: int, description: str, status: dg.DefaultScheduleStatus
+) -> dg.ScheduleDefinition:
+    """Return the schedule of a job that is cut by months: each hour, for the months that an update has to touch."""
 
-    return hourly
-
-
-def _hourly(exchange: str, *, minute: int, status: dg.DefaultScheduleStatus) -> dg.ScheduleDefinition:
     # A few minutes past the hour, each exchange its own: the last minutes are settled, and the
     # runs do not start together.
     @dg.schedule(
-        name=f"{exchange}_hourly",
-        job_name=market_data_job_name(exchange),
+        name=name,
+        job_name=job_name,
         cron_schedule=f"{minute} * * * *",
         execution_timezone="UTC",
-        description=f"Bring the running month of {exchange} up to date; on the 1st, also the month before.",
+        description=description,
         default_status=status,
     )
     def hourly(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         now = context.scheduled_execution_time
         return [
-            dg.RunRequest(
-                run_key=f"{exchange}@{month}@{now:%Y-%m-%dT%H:%M}", partition_key=month, tags={UPDATE_TAG: "true"}
-            )
+            dg.RunRequest(run_key=f"{key}@{month}@{now:%Y-%m-%dT%H:%M}", partition_key=month, tags={UPDATE_TAG: "true"})
             for month in months_to_update(now)
         ]
 
